@@ -1,0 +1,181 @@
+"""What one row of the catalogue holds: an activation function, its parameters, its formulas and its story."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.activations.expressions import Term
+from service.errors import BadRequest, quoted
+
+Array: TypeAlias = NDArray[np.float64]
+Value: TypeAlias = "float | int | str | Array"
+
+
+class Values(dict[str, Value]):
+    """A request's parameters, checked and completed with defaults; read by kind, so that formulas stay typed."""
+
+    def number(self, name: str) -> float:
+        value = self[name]
+        assert isinstance(value, int | float)
+        return float(value)
+
+    def integer(self, name: str) -> int:
+        return int(self.number(name))
+
+    def choice(self, name: str) -> str:
+        value = self[name]
+        assert isinstance(value, str)
+        return value
+
+    def tensor(self, name: str) -> Array:
+        value = self[name]
+        assert not isinstance(value, str)
+        return np.asarray(value, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a function.
+
+    Attributes:
+        kind: `number`, `integer`, `choice` (one of `choices`), or `tensor` (a number or nested lists of numbers).
+        minimum, maximum: inclusive bounds of numbers and integers, and of a tensor's elements.
+    """
+
+    name: str
+    kind: Literal["number", "integer", "choice", "tensor"]
+    default: float | int | str
+    description: str
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    choices: tuple[str, ...] = ()
+
+    def check(self, value: object) -> Value:
+        """Return the value if it is of this kind and in range.
+
+        Raises:
+            BadRequest: naming the parameter, what was sent and what is accepted.
+        """
+        if self.kind == "choice":
+            if value in self.choices and isinstance(value, str):
+                return value
+            raise self._refusal(value)
+        if self.kind == "tensor":
+            return self._tensor(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._refusal(value)
+        if self.kind == "integer" and not float(value).is_integer():
+            raise self._refusal(value)
+        if not self.minimum <= value <= self.maximum:  # also refuses NaN
+            raise self._refusal(value)
+        return int(value) if self.kind == "integer" else float(value)
+
+    def _tensor(self, value: object) -> Array:
+        for number in _leaves(value):
+            if isinstance(number, bool) or not isinstance(number, int | float) or not self.minimum <= number <= self.maximum:
+                raise self._refusal(number)
+        try:
+            return np.array(value, dtype=np.float64)
+        except ValueError as error:
+            raise BadRequest(f"parameter {self.name!r}: the nested lists are ragged") from error
+
+    def _refusal(self, value: object) -> BadRequest:
+        return BadRequest(f"parameter {self.name!r}: got {quoted(value)}, expected {self.accepts()}")
+
+    def accepts(self) -> str:
+        """Say in words which values are accepted."""
+        if self.kind == "choice":
+            return "one of " + ", ".join(repr(choice) for choice in self.choices)
+        noun = {"number": "a number", "integer": "an integer", "tensor": "a number or nested lists of numbers"}[self.kind]
+        return f"{noun} from {self.minimum:g} to {self.maximum:g}"
+
+
+def _leaves(value: object) -> list[object]:
+    """Flatten nested lists, without recursion: a client chose their depth."""
+    level = [value]
+    while any(isinstance(item, list) for item in level):
+        level = [leaf for item in level for leaf in (item if isinstance(item, list) else [item])]
+    return level
+
+
+Formula: TypeAlias = Callable[[Term, Values], Term]
+Reference: TypeAlias = Callable[[Array, Values], Array]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What is said about a function; for the seven of the article, what the article says.
+
+    Attributes:
+        description: what it does.
+        notes: what the article gets wrong or leaves out, and the conventions taken here.
+        defaults: parameter defaults by framework, where they exist.
+    """
+
+    description: str
+    advantages: tuple[str, ...]
+    drawbacks: tuple[str, ...]
+    uses: tuple[str, ...]
+    defaults: Mapping[str, str]
+    sources: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activation:
+    """One activation function.
+
+    Attributes:
+        formula, derivative_formula: LaTeX.
+        range: the values it takes, in interval notation.
+        zero_centered: its output has mean 0 for standard-normal input.
+        monotonic: it never decreases.
+        elementwise: each output depends on one input; if not, along `axis`.
+        in_article: one of the article's seven.
+        onnx_op: the operators of the native kernel; since_opset: first ONNX operator set that has all of them.
+        exact: stable formula for float64 arithmetic; native: the bare operators; derivative: of the function, for
+            functions along an axis the diagonal of the Jacobian. At a kink the derivative is PyTorch's choice.
+        reference, reference_derivative: the same in NumPy float64, by another route where there is one.
+    """
+
+    name: str
+    title: str
+    formula: str
+    derivative_formula: str
+    range: str
+    zero_centered: bool
+    monotonic: bool
+    onnx_op: str
+    since_opset: int
+    exact: Formula
+    native: Formula
+    derivative: Formula
+    reference: Reference
+    reference_derivative: Reference
+    story: Story
+    parameters: tuple[Parameter, ...] = ()
+    aliases: tuple[str, ...] = ()
+    elementwise: bool = True
+    in_article: bool = False
+
+    def bind(self, given: Mapping[str, object]) -> Values:
+        """Check the given parameters and fill in the defaults.
+
+        Raises:
+            BadRequest: a parameter that does not exist, or a value outside its range; lists what exists.
+        """
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name in given:
+            if name not in known:
+                raise BadRequest(f"{self.name} has no parameter {quoted(name)}; {self._parameters_in_words()}")
+        return Values({name: known[name].check(given.get(name, known[name].default)) for name in known})
+
+    def _parameters_in_words(self) -> str:
+        if not self.parameters:
+            return "it takes none"
+        described = (f"{p.name} ({p.accepts()}, default {p.default})" for p in self.parameters)
+        return "its parameters: " + "; ".join(described)

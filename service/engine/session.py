@@ -1,0 +1,245 @@
+"""ONNX Runtime, and nowhere else: devices found out by trying, sessions that say where their nodes run.
+
+What the runtime says of itself is not trusted. `get_available_providers()` lists CUDA wherever the wheel was built with
+it, and a session that asks for CUDA falls back to the CPU without an exception. So CUDA counts as there only once a
+session has run on it with fallback forbidden, and every session is checked after it is made.
+"""
+
+import contextlib
+import ctypes
+import io
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import helper
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from service.errors import BadRequest, ModelUnavailable
+
+Tensor: TypeAlias = NDArray[Any]
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+CUDA_OPTIONS = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
+"""HEURISTIC: the default search costs over half a second for every new shape. TF32 rounds float32 inputs to 10 bits."""
+
+ENGINE_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.InvalidProtobuf,
+    ort_errors.NoSuchFile,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+    ort_errors.EPFail,
+)
+
+ort.set_default_logger_severity(4)  # errors reach us as exceptions; the log would repeat them, with paths
+
+
+class DeviceUnavailable(Exception):
+    """The device that was asked for by name does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where sessions run.
+
+    Attributes:
+        kind: what is in use.
+        wanted: what was asked for.
+        reason: why `kind` and not the GPU; None on the GPU.
+    """
+
+    kind: Literal["cpu", "cuda"]
+    wanted: Literal["auto", "cpu", "cuda"]
+    reason: str | None
+
+    @classmethod
+    def cpu(cls) -> "Device":
+        return cls("cpu", "cpu", "the CPU was asked for")
+
+    @property
+    def provider(self) -> str:
+        return CUDA if self.kind == "cuda" else CPU
+
+    def providers(self) -> list[str | tuple[str, dict[str, str]]]:
+        return [(CUDA, CUDA_OPTIONS), CPU] if self.kind == "cuda" else [CPU]
+
+
+def detect(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
+    """Find out whether CUDA works, by using it.
+
+    Raises:
+        DeviceUnavailable: `cuda` was asked for and does not work; says why.
+    """
+    if wanted == "cpu":
+        return Device.cpu()
+    reason = why_not_cuda()
+    if reason is None:
+        return Device("cuda", wanted, None)
+    if wanted == "cuda":
+        raise DeviceUnavailable(f"device cuda was asked for, but {reason}")
+    return Device("cpu", wanted, reason)
+
+
+def why_not_cuda() -> str | None:
+    """Return why CUDA cannot be used, or None if it can."""
+    if CUDA not in ort.get_available_providers():
+        return "this build of ONNX Runtime has no CUDA provider (install onnxruntime-gpu)"
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "there is no NVIDIA driver on this machine (libcuda.so.1 is missing)"
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):  # preload_dlls prints what it could not load, and raises nothing
+        ort.preload_dlls()
+    try:
+        options = _options(threads=1)
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        probe = ort.InferenceSession(_probe(), options, providers=[(CUDA, CUDA_OPTIONS)], enable_fallback=0)
+        probe.run(None, {"x": np.ones(1, dtype=np.float32)})
+    except ENGINE_ERRORS as error:
+        return f"the CUDA provider does not start: {_first_line(error)} {printed.getvalue().strip()}".strip()
+    return None if CUDA in probe.get_providers() else "a CUDA session fell back to the CPU"
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU, as the driver's own tool reports it."""
+
+    name: str
+    memory_total_mib: int
+    memory_used_mib: int
+
+
+def gpu() -> Gpu | None:
+    """Ask `nvidia-smi` for the first GPU; None without it."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,memory.used", "--format=csv,noheader,nounits", "--id=0"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return parse_gpu(answer)
+
+
+def parse_gpu(answer: str) -> Gpu | None:
+    """Read one line of `nvidia-smi`: name, total MiB, used MiB; None if it is something else."""
+    fields = [part.strip() for part in answer.strip().split(",")]
+    if len(fields) != 3 or not (fields[1].isdigit() and fields[2].isdigit()):
+        return None
+    return Gpu(fields[0], int(fields[1]), int(fields[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """An input or output of a model: ONNX Runtime's type string, and its shape with None where any length goes."""
+
+    name: str
+    type: str
+    shape: tuple[int | None, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A loaded model.
+
+    Attributes:
+        metadata: the file's own `metadata_props`.
+        placement: number of graph nodes by the provider that runs them, before fusion.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    metadata: Mapping[str, str]
+    placement: Mapping[str, int]
+    provider: str
+    _session: ort.InferenceSession = field(repr=False)
+
+    @classmethod
+    def load(cls, model: bytes, device: Device, *, threads: int = 1) -> "Session":
+        """Create a session from a serialised model.
+
+        Raises:
+            ModelUnavailable: ONNX Runtime refuses the model, or put it elsewhere than on the device; says why.
+        """
+        try:
+            session = ort.InferenceSession(model, _options(threads), providers=device.providers(), enable_fallback=0)
+        except ENGINE_ERRORS as error:
+            raise ModelUnavailable(_first_line(error)) from error
+        if session.get_providers()[0] != device.provider:
+            raise ModelUnavailable(f"{device.provider} was asked for, ONNX Runtime uses {session.get_providers()}")
+        return cls(
+            inputs=tuple(_spec(argument) for argument in session.get_inputs()),
+            outputs=tuple(_spec(argument) for argument in session.get_outputs()),
+            metadata=dict(session.get_modelmeta().custom_metadata_map),
+            placement=_placement(session),
+            provider=device.provider,
+            _session=session,
+        )
+
+    def run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run the model; callable from several threads at once.
+
+        Raises:
+            BadRequest: the model fails on this input; the runtime's own words.
+        """
+        try:
+            results = self._session.run(None, dict(feeds))
+        except ENGINE_ERRORS as error:
+            raise BadRequest(f"the model fails on this input: {_first_line(error)}") from error
+        return dict(zip((output.name for output in self.outputs), results, strict=True))
+
+
+def runtime_version() -> str:
+    return str(ort.__version__)
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning burns a shared CPU while idle
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    return options
+
+
+def _spec(argument: Any) -> TensorSpec:
+    """Translate the runtime's description; a symbolic dimension becomes None, and so does a shape that is not given.
+
+    The runtime shows a missing shape as an empty one, so a scalar's shape goes unchecked here; it checks that itself.
+    """
+    dimensions = tuple(d if isinstance(d, int) else None for d in argument.shape)
+    return TensorSpec(argument.name, argument.type, dimensions or None)
+
+
+def _placement(session: ort.InferenceSession) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for subgraph in session.get_provider_graph_assignment_info():
+        counts[subgraph.ep_name] = counts.get(subgraph.ep_name, 0) + len(subgraph.get_nodes())
+    return counts
+
+
+def _first_line(error: Exception) -> str:
+    """The runtime's message without its code, its own source places, and the server's paths."""
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    return re.sub(r"(?<![\w.])/[\w./+-]+(:\d+)?", "…", text)
+
+
+def _probe() -> bytes:
+    """The least model there is: y = x + x."""
+    x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Add", ["x", "x"], ["y"])], "probe", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    serialised: bytes = model.SerializeToString()
+    return serialised

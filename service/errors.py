@@ -1,0 +1,72 @@
+"""Every error that a client can be answered with; each class knows its HTTP status.
+
+* ServiceError
+  x BadRequest              400  what was sent is wrong; the text says what was expected
+  x NotFound                404  no such activation, model or version
+  x NotAcceptable           406  none of the answers' content types is in `Accept`
+  x PayloadTooLarge         413  more bytes, elements or pixels than the settings allow
+  x UnsupportedMediaType    415  a body of a content type that the route does not read
+  x ModelUnavailable        503  the model is in the repository but could not be loaded
+
+The text goes to the client as `{"error": text}`: facts and names from the request, never paths or internals.
+Anything else that is raised is our fault: logged whole, answered with a fixed text and 500.
+"""
+
+import difflib
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import ClassVar
+
+MAX_TEXT_LENGTH = 1500
+"""Longest error text sent, in characters: an answer never echoes a large body."""
+
+
+class ServiceError(Exception):
+    """Base class; not raised itself."""
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = printable(text)
+
+
+class BadRequest(ServiceError):
+    status = HTTPStatus.BAD_REQUEST
+
+
+class NotFound(ServiceError):
+    status = HTTPStatus.NOT_FOUND
+
+
+class NotAcceptable(ServiceError):
+    status = HTTPStatus.NOT_ACCEPTABLE
+
+
+class PayloadTooLarge(ServiceError):
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UnsupportedMediaType(ServiceError):
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class ModelUnavailable(ServiceError):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def printable(text: str, length: int = MAX_TEXT_LENGTH) -> str:
+    """Escape what is not printable (line ends, lone surrogates, terminal codes) and cut to `length` characters."""
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: length + 1])
+    return safe if len(safe) <= length else safe[: length - 1] + "…"
+
+
+def quoted(value: object, length: int = 80) -> str:
+    """Show a client's value in an error text, shortened."""
+    return printable(repr(value), length)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?` for the nearest known name, or nothing."""
+    nearest = difflib.get_close_matches(name[:64].lower().replace("-", "_"), list(known), n=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""

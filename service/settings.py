@@ -1,0 +1,36 @@
+"""Every setting, read once at start from the environment: `ACTSERVE_<NAME>`. Units are in the names."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PACKAGED_REPOSITORY = Path(__file__).parent.parent / "models" / "repository"
+
+
+class Settings(BaseSettings):
+    """Frozen; a value that does not fit is an error at start, before anything is loaded."""
+
+    model_config = SettingsConfigDict(env_prefix="ACTSERVE_", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(1, ge=1, le=256, description="Processes that answer requests.")
+    device: Literal["auto", "cuda", "cpu"] = Field(
+        "auto",
+        description="Where models run: `cuda` refuses to start without a working GPU, `auto` takes the CPU then.",
+    )
+    repository: Path = Field(
+        PACKAGED_REPOSITORY, description="Folder of models: `<name>/<version>/model.onnx`."
+    )
+    threads: int = Field(
+        0, ge=0, le=1024, description="CPU threads of one inference; 0 is the CPU quota divided by the workers."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+    max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body.")
+    max_tensor_elements: int = Field(16 * 2**20, ge=1, description="Most elements in one tensor.")
+    max_image_pixels: int = Field(25_000_000, ge=1, description="Most pixels in one image (width × height).")
+    max_image_side_pixels: int = Field(8192, ge=1, description="Longest side of an image.")
+    max_images: int = Field(64, ge=1, description="Most images in one request.")
+    max_cached_activations: int = Field(256, ge=1, description="Activation graphs kept, one for each set of parameters.")
