@@ -88,7 +88,7 @@ def train(activation: str, recipe: Recipe, training: Batches, validation: Batche
     device = training.padded.device
     path = folder / f"{activation}-seed{recipe.seed}.pt"
     torch.manual_seed(recipe.seed)
-    net = ActNet(activation).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
+    net = ActNet(activation).to(device, memory_format=torch.channels_last)
     decayed = [p for p in net.parameters() if p.ndim > 1]
     plain = [p for p in net.parameters() if p.ndim <= 1]
     optimizer = torch.optim.SGD(
@@ -136,19 +136,19 @@ def _epoch(net: ActNet, optimizer: torch.optim.Optimizer, recipe: Recipe, traini
             logits = net(images)
         loss = functional.cross_entropy(logits.float(), training.targets[index])
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        loss.backward()
         optimizer.step()
         total += loss.item()
     return total / steps
 
 
-@torch.no_grad()
 def evaluate(net: ActNet, split: Batches, batch_size: int = 500) -> float:
     """Share of pictures classified rightly, in float32."""
     net.eval()
     right = 0
-    for index in torch.arange(len(split.targets), device=split.targets.device).split(batch_size):
-        right += int((net(split.centred(index)).argmax(dim=1) == split.targets[index]).sum())
+    with torch.no_grad():
+        for index in torch.arange(len(split.targets), device=split.targets.device).split(batch_size):
+            right += int((net(split.centred(index)).argmax(dim=1) == split.targets[index]).sum())
     return right / len(split.targets)
 
 
@@ -163,7 +163,7 @@ def _save(
         "optimizer": optimizer.state_dict(),
         "history": history,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")

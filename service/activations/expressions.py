@@ -44,7 +44,11 @@ class Graph:
             array = np.asarray(value).astype(self.compute)
         return self.initializer(array)
 
-    def initializer(self, array: NDArray[np.generic]) -> "Term":
+    def initializer(self, array: NDArray[np.generic], name: str | None = None) -> "Term":
+        """A stored tensor as it is; equal ones are stored once, unless they are named."""
+        if name is not None:
+            self.constants[name.encode()] = numpy_helper.from_array(array, name=name)
+            return Term(self, name)
         key = array.dtype.str.encode() + repr(array.shape).encode() + array.tobytes()
         if key not in self.constants:
             self.constants[key] = numpy_helper.from_array(array, name=f"c{len(self.constants)}")
@@ -53,12 +57,14 @@ class Graph:
     def add(self, op_type: str, inputs: "list[Term]", attributes: Mapping[str, object]) -> "Term":
         output = f"t{len(self.nodes)}"
         names = [term.name for term in inputs]
-        self.nodes.append(helper.make_node(op_type, names, [output], name=f"{op_type}{len(self.nodes)}", **attributes))
+        node = helper.make_node(op_type, names, [output], name=f"{op_type}{len(self.nodes)}")
+        node.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        self.nodes.append(node)
         return Term(self, output)
 
-    def add_output(self, term: "Term") -> None:
-        """Name the term `y`, the graph's output."""
-        self.nodes.append(helper.make_node("Identity", [term.name], ["y"], name="output"))
+    def add_output(self, term: "Term", name: str) -> None:
+        """Name the term: it is an output of the graph."""
+        self.nodes.append(helper.make_node("Identity", [term.name], [name], name=name))
 
 
 class Term:

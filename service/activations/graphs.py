@@ -26,7 +26,7 @@ def build(row: Activation, values: Values, dtype: np.dtype, kernel: Kernel, *, d
     x = Term(graph, "x")
     formula = row.derivative if derivative else row.exact if kernel == "exact" else row.native
     y = formula(x if compute == dtype else cast(x, compute), values)
-    graph.add_output(y if compute == dtype else cast(y, dtype))
+    graph.add_output(y if compute == dtype else cast(y, dtype), "y")
     element = helper.np_dtype_to_tensor_dtype(dtype)
     proto = helper.make_graph(
         graph.nodes,

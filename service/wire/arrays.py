@@ -273,7 +273,8 @@ def _fewest_digits(array: Array) -> Array:
     if native.dtype == np.float16:
         return np.asarray(_decimals_of_float16()[native.view(np.uint16)])
     if native.dtype == np.float32 and np.any(np.abs(native.view(np.float32)) == _MISREAD_FLOAT32):
-        return native.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN beside it
+            return native.astype(np.float64)
     return native
 
 

@@ -161,9 +161,9 @@ def _one_of(value: object, known: tuple[str, ...], key: str) -> str:
 
 
 def _size(value: object) -> tuple[int, int]:
-    match value:
-        case [int(height), int(width)] if 1 <= height <= 8192 and 1 <= width <= 8192:
-            return height, width
+    sizes = value if isinstance(value, list) else []
+    if len(sizes) == 2 and all(type(size) is int and 1 <= size <= 8192 for size in sizes):
+        return sizes[0], sizes[1]
     raise ValueError(f"preprocessing: size is {quoted(value)}, expected [height, width], each in 1…8192")
 
 
@@ -205,7 +205,8 @@ def encode_png(array: Array) -> tuple[bytes, float, float]:
     """
     if array.ndim != 3 or array.shape[2] not in {1, 3} or not array.size:
         raise BadRequest(f"a PNG needs an array of shape [height, width, 1 or 3], got {list(array.shape)}")
-    values = array.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        values = array.astype(np.float64)
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     pixels = _grey_levels(values, low, high)

@@ -74,6 +74,12 @@ def test_the_float32_whose_shortest_decimal_is_misread_is_written_longer(bits: i
     assert same(read(arrays.parse_json(arrays.dumps(arrays.to_json(array)))), array)
 
 
+def test_a_signalling_nan_is_a_nan() -> None:
+    array = np.array([0x7F800001, 0x15AE43FD], np.uint32).view(np.float32)
+    assert arrays.dumps(arrays.to_json(array)) == b'["NaN",7.038530691851209e-26]'
+    assert arrays.dumps(arrays.to_json(np.array([0x7C01], np.uint16).view(np.float16))) == b'["NaN"]'
+
+
 @pytest.mark.parametrize(
     ("array", "nested", "flat"),
     [
@@ -265,8 +271,8 @@ def test_a_shape_whose_product_would_wrap_is_too_large(shape: list[int]) -> None
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"{'a': 1}", b"[1,]", b"1 2", b"[1] //", b"NaN", b"[Infinity]", b"1e999", b"9" * 5000, b'"\xff"', b'"\xc0\xaf"',
-     b"\xef\xbb\xbf1", b'"\\ud800"', "1".encode("utf-16"), b"\0", b"[" * 200_000, b'{"a":' * 100_000],
+    [b"", b"{", b"{'a': 1}", b"[1,]", b"1 2", b"[1] //", b"NaN", b"[Infinity]", b"1e999", b"9" * 5000, b'"\xff"',
+     b'"\xc0\xaf"', b"\xef\xbb\xbf1", b'"\\ud800"', "1".encode("utf-16"), b"\0", b"[" * 200_000, b'{"a":' * 100_000],
     ids=lambda body: repr(body[:12]),
 )  # fmt: skip
 def test_what_is_not_json_is_refused(body: bytes) -> None:

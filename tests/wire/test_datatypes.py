@@ -27,7 +27,7 @@ def test_onnx_names_that_are_not_numpys(name: str, onnx: str) -> None:
     "name", ["fp32", "FLOAT", "FP128", "BF16", "", "FP32 ", None, 1, ["FP32"], "\ud800", "x" * 9999]
 )
 def test_an_unknown_name_is_refused_with_the_known_ones(name: object) -> None:
-    with pytest.raises(BadRequest, match="BOOL, INT8, .*FP32, FP64, BYTES") as caught:
+    with pytest.raises(BadRequest, match=r"BOOL, INT8, .*FP32, FP64, BYTES") as caught:
         datatypes.by_name(name)
     assert len(caught.value.text) < 300
 

@@ -71,7 +71,7 @@ def reference(x: Array, values: Values) -> Array:
 
 def reference_derivative(x: Array, values: Values) -> Array:
     odds = log_odds_against(x, values)
-    return np.exp(-np.logaddexp(0.0, odds) - np.logaddexp(0.0, -odds))
+    return np.exp(-np.logaddexp(0.0, odds)) * np.exp(-np.logaddexp(0.0, -odds))
 
 
 ROW = Activation(

@@ -1,0 +1,58 @@
+# make run      serve on http://127.0.0.1:8000 (ACTSERVE_* changes that: see docs/operations.md)
+# make test     lint, types and tests
+# make check    the same, without setting up
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup setup-dev run test check accuracy lock models clean
+
+setup: .venv/run.stamp
+
+setup-dev: .venv/dev.stamp
+
+run: setup
+	$(BIN)/python -m service
+
+test: setup-dev check
+
+check:
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+# Measures every kernel against mpmath; takes some minutes.
+accuracy: setup-dev
+	$(BIN)/python -m models.accuracy
+
+# DATA: a zip or folder of CIFAR-10, <split>/<class>/<number>.jpg
+models: .venv/train.stamp
+	$(BIN)/python -m models.train --data $(DATA)
+	$(BIN)/python -m models.export --data $(DATA)
+
+# The environment. One `pip install` a stamp; the lock files say what and with which hashes.
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=…"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' || { echo "Python lacks venv: on Debian or Ubuntu, apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: requirements/run.lock | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.lock .venv/run.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+.venv/train.stamp: .venv/run.stamp pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@touch $@
+
+# Writes the lock files anew from pyproject.toml; needs uv on the PATH.
+lock:
+	uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/run.lock
+	uv pip compile pyproject.toml --group dev --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/dev.lock
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,129 @@
+"""The composition root: settings in, application out. Everything is made here and handed down."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from service import __version__
+from service.activations.catalogue import ACTIVATIONS
+from service.engine import processors, repository, session
+from service.engine.functions import Functions
+from service.engine.pool import Pool
+from service.errors import ServiceError, printable
+from service.routes import activations, models, ops, schemas, v2
+from service.routes.http import in_words, json_response
+from service.routes.limits import BodyLimit
+from service.routes.state import Services
+from service.settings import Settings
+
+log = logging.getLogger("actserve")
+
+DESCRIPTION = """Activation functions, and the small CNNs trained with each of them, through ONNX Runtime.
+
+`/v1` is for people, scripts and browsers; `/v2` is the Open Inference Protocol. Every error is `{"error": "…"}`.
+"""
+
+ERROR_ANSWERS: Mapping[int | str, Any] = {
+    code: {"model": schemas.Error, "description": HTTPStatus(code).phrase} for code in (400, 404, 413, 415, 503)
+}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Make the application; models are loaded when it starts up, before the first request."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Services]]:
+        services = start(settings)
+        yield {"services": services}
+        services.pool.close()
+
+    app = FastAPI(
+        title="actserve",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        responses=dict(ERROR_ANSWERS),
+        separate_input_output_schemas=False,
+    )
+    for router in (activations.router, models.router, v2.router, ops.router):
+        app.include_router(router)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _internal)
+    _document_bodies(app)
+    return app
+
+
+def start(settings: Settings) -> Services:
+    """Find the device and load the models.
+
+    Raises:
+        DeviceUnavailable: the device that was asked for does not work.
+    """
+    device = session.detect(settings.device)
+    log.info("device %s%s", device.kind, f": {device.reason}" if device.reason else "")
+    threads = settings.threads or max(1, processors.available() // settings.workers)
+    loaded = repository.load(settings.repository, device, threads=threads, reserved=ACTIVATIONS)
+    log.info("%d models are served, %d threads each", len(loaded.models()), threads)
+    functions = Functions(device, threads=threads, capacity=settings.max_cached_activations)
+    return Services(settings, device, functions, loaded, Pool(threads))
+
+
+def from_environment() -> FastAPI:
+    """The application of a worker process; settings from `ACTSERVE_*`."""
+    settings = Settings()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    return create_app(settings)
+
+
+def _document_bodies(app: FastAPI) -> None:
+    """Add the schemas of the bodies that routes read themselves, and which FastAPI therefore does not know."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        for body in (schemas.Apply, schemas.Predict):
+            document["components"]["schemas"][body.__name__] = body.model_json_schema()
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)  # bad input is 400 here
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+async def _service_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return json_response({"error": error.text}, error.status)
+
+
+async def _invalid(_: Request, error: Exception) -> Response:
+    """FastAPI's own answer, 422, would echo the whole input."""
+    assert isinstance(error, RequestValidationError)
+    return json_response({"error": printable(in_words(error.errors()))}, HTTPStatus.BAD_REQUEST)
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    """Unknown paths, wrong methods, broken multipart bodies."""
+    assert isinstance(error, HTTPException)
+    response = json_response({"error": printable(str(error.detail))}, error.status_code)
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def _internal(request: Request, error: Exception) -> Response:
+    """Our fault. The log has it all (Starlette raises it on to the server); the client learns nothing of our insides."""
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return json_response({"error": "internal error"}, HTTPStatus.INTERNAL_SERVER_ERROR)

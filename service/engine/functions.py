@@ -1,0 +1,85 @@
+"""Activation functions as sessions: built on first use for their parameters and dtype, kept in a bounded cache."""
+
+import threading
+from collections import OrderedDict
+from typing import TypeAlias
+
+import numpy as np
+
+from service.activations.activation import Activation, Values
+from service.activations.graphs import DTYPES, Kernel, build
+from service.engine.session import Device, Session, Tensor
+from service.errors import BadRequest, ModelUnavailable
+
+Key: TypeAlias = tuple[str, tuple[tuple[str, object], ...], str, Kernel, bool]
+
+
+class Functions:
+    """Applies activations on one device.
+
+    Args:
+        capacity: sessions kept; the least recently used goes first, since a client's parameters are unbounded.
+    """
+
+    def __init__(self, device: Device, *, threads: int, capacity: int) -> None:
+        self.device = device
+        self.threads = threads
+        self._capacity = capacity
+        self._sessions: OrderedDict[Key, Session] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def apply(self, row: Activation, values: Values, x: Tensor, kernel: Kernel, *, derivative: bool = False) -> Tensor:
+        """Apply the function, or its derivative, to x of any shape; the result has x's shape and dtype.
+
+        Raises:
+            BadRequest: an axis or a slope that does not fit x, or a dtype that the native operator lacks.
+        """
+        _check_fit(row, values, x)
+        session = self._session(row, values, x.dtype, kernel, derivative)
+        if x.size == 0:  # reductions over an empty axis have no maximum to give
+            return x.copy()
+        return session.run({"x": x})["y"]
+
+    def _session(self, row: Activation, values: Values, dtype: np.dtype, kernel: Kernel, derivative: bool) -> Session:
+        key = (row.name, _frozen(values), dtype.name, kernel, derivative)
+        with self._lock:
+            if key in self._sessions:
+                self._sessions.move_to_end(key)
+                return self._sessions[key]
+        session = self._build(row, values, dtype, kernel, derivative)
+        with self._lock:
+            self._sessions[key] = session
+            while len(self._sessions) > self._capacity:
+                self._sessions.popitem(last=False)
+        return session
+
+    def _build(self, row: Activation, values: Values, dtype: np.dtype, kernel: Kernel, derivative: bool) -> Session:
+        model = build(row, values, dtype, kernel, derivative=derivative)
+        try:
+            return Session.load(model, self.device, threads=self.threads)
+        except ModelUnavailable as error:
+            raise BadRequest(
+                f"{row.name}: ONNX Runtime has no {kernel} kernel ({row.onnx_op}) for {dtype.name} on the "
+                f"{self.device.kind}; use kernel 'exact', or another of {', '.join(DTYPES)}"
+            ) from error
+
+
+def _frozen(values: Values) -> tuple[tuple[str, object], ...]:
+    """Parameters as a hashable key; a tensor by its shape and bytes."""
+    return tuple((k, (v.shape, v.tobytes()) if isinstance(v, np.ndarray) else v) for k, v in sorted(values.items()))
+
+
+def _check_fit(row: Activation, values: Values, x: Tensor) -> None:
+    if "axis" in values:
+        axis = values.integer("axis")
+        if not -x.ndim <= axis < x.ndim:
+            raise BadRequest(f"parameter 'axis': got {axis}, but the data has shape {list(x.shape)}")
+    if "slope" in values:
+        slope = values.tensor("slope")
+        try:
+            fits = np.broadcast_shapes(x.shape, slope.shape) == x.shape
+        except ValueError:
+            fits = False
+        if not fits:
+            shape = list(slope.shape)
+            raise BadRequest(f"parameter 'slope': shape {shape} does not broadcast to the data's {list(x.shape)}")

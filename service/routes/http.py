@@ -1,0 +1,146 @@
+"""What every route needs of HTTP: content types, query strings, bodies, JSON answers. Nothing of models."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import orjson
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.responses import Response
+
+from service.errors import BadRequest, NotAcceptable, UnsupportedMediaType, quoted
+from service.wire import arrays
+
+JSON = "application/json"
+NPY = "application/x-npy"
+PNG = "image/png"
+MULTIPART = "multipart/form-data"
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def json_response(content: object, status: int = 200) -> Response:
+    """Answer with JSON; NumPy arrays are written as nested numbers."""
+    return Response(arrays.dumps(content), status, media_type=JSON)
+
+
+def media_type(request: Request) -> str:
+    """The body's content type without its parameters, in lower case; empty if there is none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def unsupported(request: Request, accepted: Iterable[str]) -> UnsupportedMediaType:
+    got = media_type(request)
+    shown = f"content type {quoted(got)}" if got else "no content type"
+    return UnsupportedMediaType(f"{shown}; this route reads {', '.join(accepted)}")
+
+
+def negotiate(request: Request, offers: tuple[str, ...]) -> str:
+    """Choose the answer's content type by `Accept`: the offer of highest quality, of equals the first.
+
+    Raises:
+        NotAcceptable: none of the offers is wanted.
+    """
+    header = request.headers.get("accept", "").strip()
+    if not header:
+        return offers[0]
+    wanted = [_accepted(part) for part in header.split(",")]
+    best = max(offers, key=lambda offer: _quality(offer, wanted))  # max keeps the first of equals
+    if _quality(best, wanted) <= 0:
+        raise NotAcceptable(f"Accept is {quoted(header)}; this route can answer with {', '.join(offers)}")
+    return best
+
+
+def _accepted(part: str) -> tuple[str, float]:
+    media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
+    return media, float(quality) if re.fullmatch(r"[01](\.\d{0,3})?", quality) else 0.0
+
+
+def _quality(offer: str, wanted: list[tuple[str, float]]) -> float:
+    """The quality of the most specific range that matches, as RFC 9110 §12.5.1 has it."""
+    for pattern in (offer, offer.partition("/")[0] + "/*", "*/*"):
+        matching = [quality for media, quality in wanted if media == pattern]
+        if matching:
+            return max(matching)
+    return 0.0
+
+
+def query(request: Request, known: Iterable[str] | None = None) -> dict[str, str]:
+    """The query as a dictionary; a name given twice, or one that is not known, is refused rather than dropped.
+
+    Args:
+        known: the names that the route has; None lets all through.
+    """
+    found: dict[str, str] = {}
+    names = None if known is None else set(known)
+    for name, value in request.query_params.multi_items():
+        if name in found:
+            raise BadRequest(f"query parameter {quoted(name)} is given twice")
+        if names is not None and name not in names:
+            raise BadRequest(f"unknown query parameter {quoted(name)}; this route has {sorted(names) or 'none'}")
+        found[name] = value
+    return found
+
+
+def literal(text: str) -> object:
+    """A query's value as JSON where it is JSON (`0.1`, `[1, 2]`, `true`), else as the string that it is."""
+    try:
+        value: object = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return value
+
+
+def checked(model: type[Body], content: object, place: str) -> Body:
+    """Validate decoded JSON or query options.
+
+    Raises:
+        BadRequest: the first fault, in words; never an echo of the input.
+    """
+    if not isinstance(content, Mapping):
+        raise BadRequest(f"{place} must be a JSON object, got {arrays.describe(content)}")
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise BadRequest(f"{place}: {in_words(error.errors())}") from error
+
+
+def in_words(faults: Iterable[Mapping[str, object]]) -> str:
+    """Pydantic's list of faults as one sentence."""
+    return "; ".join(_fault(fault) for fault in list(faults)[:5])
+
+
+def _fault(fault: Mapping[str, object]) -> str:
+    location = fault["loc"]
+    path = ".".join(str(part) for part in location) if isinstance(location, tuple) else str(location)
+    if fault["type"] == "extra_forbidden":
+        return f"unknown member {quoted(path)}"
+    message = str(fault["msg"])
+    return f"{quoted(path)}: {message[:1].lower()}{message[1:]}"
+
+
+async def read_files(request: Request, limit: int) -> list[bytes]:
+    """Read the `file` parts of a multipart body.
+
+    Args:
+        limit: most parts.
+
+    Raises:
+        BadRequest: the body is truncated, or has no part named `file`, or one that is no file.
+    """
+    body = await request.body()
+    boundary = re.search(r'boundary="?([^";,]+)', request.headers.get("content-type", ""))
+    if boundary is None:
+        raise BadRequest("the multipart body's content type has no boundary")
+    if f"--{boundary[1]}--".encode() not in body:  # the parser would silently drop the part that was cut
+        raise BadRequest("the multipart body is truncated: its closing boundary is missing")
+    async with request.form(max_files=limit, max_fields=limit, max_part_size=2**20) as form:
+        parts = form.getlist("file")
+        others = sorted(set(form) - {"file"})
+        if others or not parts:
+            raise BadRequest(f"the multipart body must hold one or more files named 'file', got {others or 'none'}")
+        if any(isinstance(part, str) for part in parts):
+            raise BadRequest("the multipart part 'file' must be a file, with a filename")
+        return [await part.read() for part in parts if not isinstance(part, str)]

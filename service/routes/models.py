@@ -1,0 +1,211 @@
+"""/v1/models: the CNNs, and what they see in images or tensors."""
+
+import time
+from collections.abc import Mapping
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from service.engine.repository import Entry, Model, Port
+from service.engine.session import Tensor
+from service.errors import BadRequest
+from service.routes import examples, schemas
+from service.routes.http import JSON, MULTIPART, NPY, checked, json_response, media_type, query, read_files, unsupported
+from service.routes.state import Services, Shared
+from service.settings import Settings
+from service.wire import arrays, datatypes, images
+
+router = APIRouter(prefix="/v1/models", tags=["models"])
+
+Name = Annotated[
+    str, Path(description="A model's name.", openapi_examples=examples.path_examples("cnn-relu", "cnn-swish", "cnn-elu"))
+]
+
+
+@router.get("", response_model=schemas.Models, summary="The models")
+async def models(request: Request, services: Shared) -> Response:
+    """Every model in the repository: those that are served, and why the others are not."""
+    query(request, [])
+    return json_response({"models": [shown(entry) for entry in services.repository.entries.values()]})
+
+
+@router.get("/{name}", response_model=schemas.ModelShown, summary="One model")
+async def model(name: Name, request: Request, services: Shared) -> Response:
+    """A model's activation, labels, preprocessing and card, and where its nodes run."""
+    query(request, [])
+    if name not in services.repository.entries:
+        services.repository.find(name)  # raises, with the nearest name
+    return json_response(shown(services.repository.entries[name]))
+
+
+PREDICT_BODY = examples.json_body(
+    {"$ref": "#/components/schemas/Predict"},
+    {"an image as a data URL": {"images": [examples.sample_data_url()]}},
+    {
+        "image/jpeg": examples.binary("An image; likewise PNG, WebP, BMP and GIF."),
+        MULTIPART: examples.files("One or more images."),
+        NPY: examples.binary("A tensor N×C×H×W, already preprocessed."),
+    },
+)
+
+
+@router.post(
+    "/{name}/predict",
+    summary="Classify images",
+    responses={200: {"model": schemas.Predicted}},
+    openapi_extra=PREDICT_BODY,
+)
+async def predict(
+    name: Name,
+    request: Request,
+    services: Shared,
+    top_k: Annotated[int, Query(ge=1, le=1000, description="How many classes to rank.")] = 3,
+) -> Response:
+    """Run the model on images or on a tensor.
+
+    The body is an image, multipart with one or more `file`s, JSON with `images` (base64 or data URLs) or `data`
+    (a tensor as the model takes it), or a `.npy` file. An image is cropped around its centre and resized to the model's
+    size; one that has it keeps its pixels. A model that is no classifier answers with its `outputs` as they are.
+    """
+    query(request, ["top_k"])
+    model = services.repository.find(name)
+    kind = media_type(request)
+    files: list[bytes] = []
+    body = b""
+    if kind == MULTIPART:
+        files = await read_files(request, services.settings.max_images)
+    elif kind in images.CONTENT_TYPES:
+        files = [await request.body()]
+    elif kind in (JSON, NPY):
+        body = await request.body()
+    else:
+        raise unsupported(request, (*images.CONTENT_TYPES, MULTIPART, JSON, NPY))
+    timed = await services.pool.run(lambda: _predict(model, kind, files, body, services, top_k))
+    answer, compute_ms = timed.result
+    timing = {"decode": timed.run_ms - compute_ms, "queue": timed.queue_ms, "compute": compute_ms}
+    return json_response(answer | {"timing_ms": {stage: round(ms, 3) for stage, ms in timing.items()}})
+
+
+def _predict(
+    model: Model, kind: str, files: list[bytes], body: bytes, services: Services, top_k: int
+) -> tuple[dict[str, object], float]:
+    """Decode, run, describe; returns the answer and the milliseconds of the run itself."""
+    settings = services.settings
+    if kind == JSON:
+        batch = _from_json(model, body, settings)
+    elif kind == NPY:
+        batch = arrays.read_npy(body, max_elements=settings.max_tensor_elements)
+    else:
+        batch = _from_images(model, files, settings)
+    started = time.perf_counter()
+    outputs = model.run({_only_input(model).name: batch})
+    compute_ms = (time.perf_counter() - started) * 1e3
+    answer: dict[str, object] = {
+        "model": model.name,
+        "version": str(model.version),
+        "activation": model.description.activation,
+        "provider": model.session.provider,
+    }
+    if model.description.labels and {"logits", "probabilities"} <= set(outputs):
+        return answer | {"predictions": predictions(outputs, model.description.labels, top_k)}, compute_ms
+    return answer | {"outputs": [_output(name, array) for name, array in outputs.items()]}, compute_ms
+
+
+def _only_input(model: Model) -> Port:
+    if len(model.inputs) != 1:
+        names = [port.name for port in model.inputs]
+        raise BadRequest(f"model {model.name!r} takes inputs {names}; send them to /v2/models/{model.name}/infer")
+    return model.inputs[0]
+
+
+def _from_json(model: Model, body: bytes, settings: Settings) -> Tensor:
+    asked = checked(schemas.Predict, arrays.parse_json(body), "the body")
+    if (asked.images is None) == (asked.data is None):
+        raise BadRequest("the body must hold either 'images' or 'data'")
+    if asked.images is None:
+        dtype = _only_input(model).datatype.numpy
+        return arrays.from_json(asked.data, dtype, name="data", max_elements=settings.max_tensor_elements)
+    _check_count(len(asked.images), settings)
+    limit = settings.max_body_bytes
+    return _from_images(
+        model,
+        [images.from_base64(text, name=f"images[{i}]", max_bytes=limit) for i, text in enumerate(asked.images)],
+        settings,
+    )
+
+
+def _check_count(count: int, settings: Settings) -> None:
+    if not 1 <= count <= settings.max_images:
+        raise BadRequest(f"got {count} images, expected 1 to {settings.max_images}")
+
+
+def _from_images(model: Model, files: list[bytes], settings: Settings) -> Tensor:
+    how = model.description.preprocessing
+    if how is None:
+        raise BadRequest(f"model {model.name!r} does not say how to prepare an image; send a tensor as 'data' or .npy")
+    _check_count(len(files), settings)
+    pixels, side = settings.max_image_pixels, settings.max_image_side_pixels
+    pictures = (
+        images.decode(content, max_pixels=pixels, max_side=side, name=f"image {index}") for index, content in enumerate(files)
+    )
+    return np.stack([images.preprocess(picture, how) for picture in pictures])
+
+
+def predictions(outputs: Mapping[str, Tensor], labels: tuple[str, ...], top_k: int) -> list[dict[str, object]]:
+    """One entry for each row of `probabilities` [N, classes] and `logits`; of equal classes the lower index first."""
+    probabilities = outputs["probabilities"]
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
+    return [
+        _prediction(row, logits, labels, ranks.tolist())
+        for row, logits, ranks in zip(probabilities, outputs["logits"], order, strict=True)
+    ]
+
+
+def _prediction(row: Tensor, logits: Tensor, labels: tuple[str, ...], ranks: list[int]) -> dict[str, object]:
+    top = [{"label": labels[i], "index": i, "probability": arrays.to_json(row[i])} for i in ranks]
+    return top[0] | {"top": top, "probabilities": arrays.to_json(row), "logits": arrays.to_json(logits)}
+
+
+def _output(name: str, array: Tensor) -> dict[str, object]:
+    array = np.asarray(array)
+    data = [str(item) for item in array.flat] if array.dtype.kind == "O" else arrays.to_json(array)
+    datatype = datatypes.by_numpy(array.dtype).name
+    return {"name": name, "datatype": datatype, "shape": list(array.shape), "data": data}
+
+
+def shown(entry: Entry) -> dict[str, object]:
+    """A model as JSON, its newest served version described."""
+    reasons = [f"version {version}: {reason}" for version, reason in entry.reasons.items()]
+    answer: dict[str, object] = dict.fromkeys(schemas.ModelShown.model_fields)
+    answer |= {
+        "name": entry.name,
+        "state": "READY" if entry.models else "UNAVAILABLE",
+        "reason": entry.reason or "; ".join(reasons) or None,
+        "versions": [str(version) for version in sorted(entry.models)],
+        "inputs": [],
+        "outputs": [],
+    }
+    return answer | _described(entry.models[max(entry.models)]) if entry.models else answer
+
+
+def _described(model: Model) -> dict[str, object]:
+    about = model.description
+    return {
+        "version": str(model.version),
+        "kind": about.kind,
+        "activation": about.activation,
+        "labels": about.labels,
+        "preprocessing": about.preprocessing.to_dict() if about.preprocessing else None,
+        "card": about.card,
+        "inputs": ports(model.inputs),
+        "outputs": ports(model.outputs),
+        "provider": model.session.provider,
+        "placement": model.session.placement,
+    }
+
+
+def ports(of: tuple[Port, ...]) -> list[dict[str, object]]:
+    """Inputs or outputs as the protocol's metadata writes them."""
+    return [{"name": port.name, "datatype": port.datatype.name, "shape": port.shown()} for port in of]

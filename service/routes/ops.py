@@ -1,0 +1,74 @@
+"""/v1/device, and the documentation pages, which load nothing from elsewhere."""
+
+import importlib.resources
+from dataclasses import asdict
+
+import fastapi_offline
+from fastapi import APIRouter, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import RedirectResponse, Response
+
+from service.engine import session
+from service.routes import schemas
+from service.routes.http import json_response, query
+from service.routes.state import Shared
+
+router = APIRouter()
+
+ASSETS = importlib.resources.files(fastapi_offline) / "static"
+"""Swagger UI, as the package `fastapi-offline` carries it; nothing else of that package is used."""
+
+ASSET_TYPES = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon.png": "image/png",
+}
+
+
+@router.get("/v1/device", response_model=schemas.DeviceShown, tags=["operations"], summary="Where models run")
+async def device(request: Request, services: Shared) -> Response:
+    """The device that was asked for and the one in use, why, and by which provider each model's nodes run."""
+    query(request, [])
+    gpu = (await services.pool.run(session.gpu)).result if services.device.kind == "cuda" else None
+    placed = [
+        {"model": model.name, "version": str(model.version), "nodes": model.session.placement}
+        for model in services.repository.models()
+    ]
+    return json_response(
+        {
+            "device": services.device.kind,
+            "wanted": services.device.wanted,
+            "in_use": [services.device.provider],
+            "reason": services.device.reason,
+            "gpu": asdict(gpu) if gpu else None,
+            "threads": services.functions.threads,
+            "onnxruntime": session.runtime_version(),
+            "models": placed,
+        }
+    )
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> Response:
+    """The page to begin with."""
+    return RedirectResponse("/docs")
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs() -> Response:
+    """Swagger UI over /openapi.json."""
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title="actserve",
+        swagger_js_url="/docs/swagger-ui-bundle.js",
+        swagger_css_url="/docs/swagger-ui.css",
+        swagger_favicon_url="/docs/favicon.png",
+    )
+
+
+@router.get("/docs/{name}", include_in_schema=False)
+async def asset(name: str) -> Response:
+    """A file that the documentation page loads."""
+    if name not in ASSET_TYPES:
+        return json_response({"error": "Not Found"}, 404)
+    return Response((ASSETS / name).read_bytes(), media_type=ASSET_TYPES[name], headers={"Cache-Control": "max-age=3600"})

@@ -1,0 +1,237 @@
+"""The shapes of /v1's JSON, for validation of what comes in and for the documentation of what goes out.
+
+Tensors are `Any` here: they are read by `service.wire.arrays`, element by element, and never by pydantic.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Kernel = Literal["exact", "native"]
+Dtype = Literal["float16", "float32", "float64"]
+
+TENSOR_NOTE = 'Non-finite numbers are the strings "NaN", "Infinity" and "-Infinity".'
+
+
+class Request(BaseModel):
+    """A body that refuses unknown members and wrong types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(protected_namespaces=())
+
+
+class Error(Answer):
+    error: str = Field(description="What was wrong, and what was expected.")
+
+
+class Apply(Request):
+    data: Any = Field(description=f"A number or nested lists of numbers. {TENSOR_NOTE}")
+    dtype: Dtype = Field("float32", description="What to compute in and answer with.")
+    shape: list[int] | None = Field(None, description="With flat data: the shape, row-major.")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="The function's parameters by name.")
+    kernel: Kernel = Field("exact", description="`exact` is rounded once; `native` is the bare ONNX operator.")
+    derivative: bool = Field(False, description="Answer with the derivative too.")
+
+
+class ApplyOptions(BaseModel):
+    """The same options in the query, for bodies that are not JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kernel: Kernel = "exact"
+    dtype: Dtype | None = None
+    range: Literal["unit", "signed"] = "unit"
+    derivative: bool = False
+
+
+class Applied(Answer):
+    activation: str
+    parameters: dict[str, Any]
+    kernel: Kernel
+    dtype: Dtype
+    shape: list[int]
+    data: Any = Field(description=f"The output, nested like the input. {TENSOR_NOTE}")
+    derivative: Any = Field(None, description="Only if asked for: the derivative at each input.")
+    provider: str = Field(description="The ONNX Runtime provider that computed it.")
+
+
+class ParameterShown(Answer):
+    name: str
+    kind: Literal["number", "integer", "choice", "tensor"]
+    default: float | int | str
+    minimum: float | None
+    maximum: float | None
+    choices: list[str] | None
+    description: str
+
+
+class AccuracyRecord(Answer):
+    of: Literal["function", "derivative"]
+    kernel: Kernel
+    dtype: Dtype
+    domain: str
+    points: int
+    max_ulp: float | str = Field(description="Largest error in units in the last place; 0.5 is correct rounding.")
+    at: float = Field(description="The input of the largest error.")
+    max_absolute_error: float | str
+
+
+class Accuracy(Answer):
+    command: str
+    machine: str
+    onnxruntime: str
+    provider: str
+    records: list[AccuracyRecord]
+
+
+class ActivationShown(Answer):
+    name: str
+    title: str
+    aliases: list[str]
+    in_article: bool
+    elementwise: bool
+    description: str
+    formula: str = Field(description="LaTeX.")
+    derivative_formula: str
+    parameters: list[ParameterShown]
+    range: str
+    zero_centered: bool
+    monotonic: bool
+    onnx_op: str
+    since_opset: int
+    advantages: list[str]
+    drawbacks: list[str]
+    uses: list[str]
+    notes: list[str]
+    defaults: dict[str, str]
+    sources: list[str]
+
+
+class ActivationWithAccuracy(ActivationShown):
+    accuracy: Accuracy | None = Field(description="As measured by `make accuracy`.")
+
+
+class Activations(Answer):
+    activations: list[ActivationShown]
+
+
+class Curve(Answer):
+    activation: str
+    parameters: dict[str, Any]
+    x: list[float]
+    y: list[Any]
+    derivative: list[Any]
+
+
+class Measured(Answer):
+    model: str
+    activation: str
+    validation_accuracy: float
+
+
+class Advice(Answer):
+    task: str
+    title: str
+    layer: str
+    activations: list[str]
+    advice: str
+    caveats: list[str]
+    measured: list[Measured] = Field(description="The served CNNs with these hidden activations.")
+
+
+class Guide(Answer):
+    guide: list[Advice]
+    summary: str
+
+
+class Port(Answer):
+    name: str
+    datatype: str
+    shape: list[int] = Field(description="-1 where any length goes.")
+
+
+class ModelShown(Answer):
+    name: str
+    state: Literal["READY", "UNAVAILABLE"]
+    reason: str | None = Field(description="Why versions are not served, if any is not.")
+    version: str | None = Field(description="The version that answers by default.")
+    versions: list[str]
+    kind: str | None
+    activation: str | None
+    labels: list[str] | None
+    preprocessing: dict[str, Any] | None
+    card: dict[str, Any] | None
+    inputs: list[Port]
+    outputs: list[Port]
+    provider: str | None
+    placement: dict[str, int] | None = Field(description="Graph nodes by the provider that runs them.")
+
+
+class Models(Answer):
+    models: list[ModelShown]
+
+
+class Predict(Request):
+    images: list[Any] | None = Field(None, description="Base64 or data URLs of JPEG, PNG, WebP, BMP or GIF files.")
+    data: Any = Field(None, description="A tensor as the model takes it, N×C×H×W and already preprocessed.")
+
+
+class Ranked(Answer):
+    label: str
+    index: int
+    probability: float
+
+
+class Prediction(Ranked):
+    top: list[Ranked]
+    probabilities: list[float]
+    logits: list[float]
+
+
+class Timing(Answer):
+    decode: float
+    queue: float
+    compute: float
+
+
+class Output(Answer):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: Any
+
+
+class Predicted(Answer):
+    model: str
+    version: str
+    activation: str | None
+    provider: str
+    predictions: list[Prediction] | None = Field(None, description="For classifiers: one for each image.")
+    outputs: list[Output] | None = Field(None, description="For other models: their outputs as they are.")
+    timing_ms: Timing
+
+
+class GpuShown(Answer):
+    name: str
+    memory_total_mib: int
+    memory_used_mib: int
+
+
+class Placed(Answer):
+    model: str
+    version: str
+    nodes: dict[str, int]
+
+
+class DeviceShown(Answer):
+    device: Literal["cpu", "cuda"]
+    wanted: Literal["auto", "cpu", "cuda"]
+    in_use: list[str]
+    reason: str | None = Field(description="Why the GPU is not in use.")
+    gpu: GpuShown | None
+    threads: int
+    onnxruntime: str
+    models: list[Placed]

@@ -1,0 +1,30 @@
+"""What the routes share, made once in `service.app` and handed to them by FastAPI."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from service.engine.functions import Functions
+from service.engine.pool import Pool
+from service.engine.repository import Repository
+from service.engine.session import Device
+from service.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: Settings
+    device: Device
+    functions: Functions
+    repository: Repository
+    pool: Pool
+
+
+async def _services(request: Request) -> Services:
+    services: Services = request.state.services
+    return services
+
+
+Shared = Annotated[Services, Depends(_services)]
+"""A route's parameter of this type receives the services."""

@@ -1,0 +1,31 @@
+"""Fixtures that several files share: the application in this process, with the packaged models, on the CPU."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+SAMPLES = ROOT / "service" / "web" / "samples"
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    return Settings(device="cpu", threads=1, max_body_bytes=8 * 2**20, max_tensor_elements=2**20, max_images=4)
+
+
+@pytest.fixture(scope="session")
+def client(settings: Settings) -> Iterator[TestClient]:
+    """A client of the running application; an exception in a route is an answer of 500 here, as for users."""
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def horse() -> bytes:
+    """A JPEG of a horse, 32×32, which every CNN gets right."""
+    return (SAMPLES / "horse.jpg").read_bytes()
