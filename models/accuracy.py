@@ -171,22 +171,24 @@ SPREADS = (1.0, 5.0, 20.0)
 
 
 def grid(dtype: np.dtype, per_binade: int, linear: int, seed: int = 0) -> NDArray[Any]:
-    """Finite inputs, ascending: float16 all 63,488; else random mantissas in every binade of both signs, subnormals
-    included, the binades' ends, and `linear` equal steps over −20…20."""
+    """Finite inputs in ascending order.
+
+    Of float16 all 63,488; else random mantissas in every binade of both signs, subnormals included, the binades' ends,
+    and `linear` equal steps over −20…20.
+    """
     if dtype == np.float16:
-        return np.unique(np.arange(2**16, dtype=np.uint32).astype(np.uint16).view(np.float16)[_finite_halves()])
+        every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+        return np.sort(every[np.isfinite(every)])
     info = np.finfo(dtype)
     bits = np.dtype(f"u{dtype.itemsize}")
     generator = np.random.default_rng(seed)
     exponents = np.arange(0, 2 ** (8 * dtype.itemsize - 1 - info.nmant) - 1, dtype=np.uint64)
     mantissas = generator.integers(0, 2**info.nmant, (len(exponents), per_binade), dtype=np.uint64)
-    mantissas = np.concatenate([mantissas, np.zeros_like(mantissas[:, :1]), np.full_like(mantissas[:, :1], 2**info.nmant - 1)], axis=1)
+    mantissas = np.concatenate(
+        [mantissas, np.zeros_like(mantissas[:, :1]), np.full_like(mantissas[:, :1], 2**info.nmant - 1)], axis=1
+    )
     magnitudes = ((exponents[:, None] << np.uint64(info.nmant)) | mantissas).astype(bits).ravel().view(dtype)
     return np.unique(np.concatenate([magnitudes, -magnitudes, np.linspace(-20, 20, linear).astype(dtype)]))
-
-
-def _finite_halves() -> NDArray[np.bool_]:
-    return np.isfinite(np.arange(2**16, dtype=np.uint32).astype(np.uint16).view(np.float16))
 
 
 def rows(dtype: np.dtype, spread: float, count: int, length: int = 10) -> NDArray[Any]:
@@ -231,14 +233,18 @@ def measure(row: Activation, dtype: np.dtype, effort: Effort) -> Iterator[dict[s
                     yield from _records(computed, x, truth, domain, derivative, kernel, dtype)
 
 
-def _elementwise_cases(row: Activation, dtype: np.dtype, effort: Effort) -> Iterator[tuple[str, NDArray[Any], tuple[Truth, Truth]]]:
+def _elementwise_cases(
+    row: Activation, dtype: np.dtype, effort: Effort
+) -> Iterator[tuple[str, NDArray[Any], tuple[Truth, Truth]]]:
     x = grid(dtype, effort.per_binade, effort.linear)
     function, slope = truths(row.name)
     exactly = [mp.mpf(float(value)) for value in x]
     yield "", x, (Truth.of([function(v) for v in exactly]), Truth.of([slope(v) for v in exactly]))
 
 
-def _axis_cases(row: Activation, dtype: np.dtype, effort: Effort) -> Iterator[tuple[str, NDArray[Any], tuple[Truth, Truth]]]:
+def _axis_cases(
+    row: Activation, dtype: np.dtype, effort: Effort
+) -> Iterator[tuple[str, NDArray[Any], tuple[Truth, Truth]]]:
     for spread in SPREADS:
         x = rows(dtype, spread, effort.rows)
         pairs = [true_along_axis(row.name, [mp.mpf(float(v)) for v in line]) for line in x]
@@ -276,7 +282,8 @@ def normal_tail(degree: int = 24, nodes: int = 160, pivot: int = 4) -> list[floa
         angles = [mp.pi * (j + mp.mpf(1) / 2) / nodes for j in range(nodes)]
         samples = [_scaled_tail(pivot * (1 + mp.cos(a)) / (1 - mp.cos(a))) for a in angles]
         chebyshev = [
-            2 / mp.mpf(nodes) * mp.fsum(s * mp.cos(n * a) for s, a in zip(samples, angles, strict=True)) for n in range(degree + 1)
+            2 / mp.mpf(nodes) * mp.fsum(s * mp.cos(n * a) for s, a in zip(samples, angles, strict=True))
+            for n in range(degree + 1)
         ]
         chebyshev[0] /= 2
         before, current = [mp.mpf(1)], [mp.mpf(0), mp.mpf(1)]
@@ -304,7 +311,11 @@ def write_table(effort: Effort) -> dict[str, Any]:
     for name, row in ACTIVATIONS.items():
         functions[name] = [record for dtype in DTYPES.values() for record in measure(row, dtype, effort)]
         worst = [r for r in functions[name] if r["kernel"] == "exact" and r["of"] == "function"]
-        print(name, *(f"{r['dtype']} {r['domain']}: {r['max_ulp']}" for r in worst if r["domain"] not in list(DOMAINS)[1:]), flush=True)
+        print(
+            name,
+            *(f"{r['dtype']} {r['domain']}: {r['max_ulp']}" for r in worst if r["domain"] not in list(DOMAINS)[1:]),
+            flush=True,
+        )
     return {
         "command": "make accuracy",
         "machine": f"{platform.machine()}, {_processor()}, one thread",
@@ -319,7 +330,9 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def page(table: dict[str, Any]) -> str:
@@ -329,9 +342,10 @@ def page(table: dict[str, Any]) -> str:
         "",
         f"Measured by `{table['command']}` against mpmath at {PRECISION_BITS} bits on {table['machine']}, "
         f"ONNX Runtime {table['onnxruntime']}, {table['provider']}, default parameters.",
-        "Every number is the largest error in units in the last place (ULP) over the domain, and in brackets the largest absolute error.",
+        "Every number is the largest error in units in the last place (ULP) over the domain; in brackets, absolutely.",
         "0.5 is the best that any implementation can do; — means that ONNX Runtime has no such operator on the CPU.",
-        "float16: all 63,488 finite values; float32 and float64: random mantissas in every binade of both signs, subnormals included.",
+        "float16: all 63,488 finite values; float32 and float64: random mantissas in every binade of both signs, "
+        "subnormals included.",
         "",
     ]
     return "\n".join(head + [line for of in ("function", "derivative") for line in _section(table, of)])
@@ -354,7 +368,9 @@ def _cell(record: dict[str, Any] | None) -> str:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--per-binade", type=int, default=FULL.per_binade, help="random points in each binade of each sign")
+    parser.add_argument(
+        "--per-binade", type=int, default=FULL.per_binade, help="random points in each binade of each sign"
+    )
     options = parser.parse_args(arguments)
     table = write_table(Effort(options.per_binade, FULL.linear, FULL.rows))
     TABLE.write_text(json.dumps(table, indent=1) + "\n")

@@ -17,7 +17,7 @@ from PIL import Image
 
 MEAN = (0.4914, 0.4822, 0.4465)
 STD = (0.2470, 0.2435, 0.2616)
-"""Mean and standard deviation of the training set's pixels by channel, on the scale 0…1 (`statistics` computes them)."""
+"""Mean and standard deviation of the training set's pixels by channel, on the scale 0…1; see `statistics`."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 

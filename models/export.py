@@ -32,7 +32,7 @@ OPSET = 17
 IR_VERSION = 8
 
 TOLERANCE = 1e-5
-"""Largest difference between ONNX Runtime's answers and PyTorch's: probabilities absolutely, logits relative to the largest."""
+"""Largest difference from PyTorch that is let pass: of probabilities absolutely, of logits relative to the largest."""
 
 Floats = NDArray[np.float32]
 
@@ -46,7 +46,9 @@ def fold(net: ActNet) -> list[tuple[Floats, Floats]]:
             for part in (convolution.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
         )
         factor = gain / np.sqrt(variance + norm.eps)
-        folded.append(((weight * factor[:, None, None, None]).astype(np.float32), (shift - mean * factor).astype(np.float32)))
+        folded.append(
+            ((weight * factor[:, None, None, None]).astype(np.float32), (shift - mean * factor).astype(np.float32))
+        )
     return folded
 
 
@@ -122,7 +124,8 @@ def accuracy(session: Session, images: Floats, targets: NDArray[np.int64]) -> fl
     """Share of pictures that the exported file classifies rightly."""
     batches = range(0, len(images), 500)
     right = sum(
-        int((session.run({"image": images[i : i + 500]})["logits"].argmax(axis=1) == targets[i : i + 500]).sum()) for i in batches
+        int((session.run({"image": images[i : i + 500]})["logits"].argmax(axis=1) == targets[i : i + 500]).sum())
+        for i in batches
     )
     return right / len(images)
 
@@ -139,7 +142,9 @@ def export(checkpoint: Path, source: dict[str, Any], images: Floats, targets: ND
     session = Session.load(to_onnx(net, {}), Device.cpu())
     gap = disagreement(net, session, images[:512])
     if gap > TOLERANCE:
-        raise RuntimeError(f"{checkpoint}: ONNX Runtime and PyTorch differ by {gap:.2e}, at most {TOLERANCE:g} is allowed")
+        raise RuntimeError(
+            f"{checkpoint}: ONNX Runtime and PyTorch differ by {gap:.2e}, at most {TOLERANCE:g} is allowed"
+        )
     measured = accuracy(session, images, targets)
     metadata = {
         "kind": "classifier",

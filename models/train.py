@@ -70,7 +70,7 @@ class Batches:
         )
 
     def take(self, index: Tensor, shift: Tensor, flip: Tensor) -> Tensor:
-        """Normalised float32 [B, 3, 32, 32] of the pictures at `index`, cropped at `shift` [B, 2], mirrored where `flip` [B]."""
+        """Cut out pictures at `index`: normalised float32 [B, 3, 32, 32], cropped at `shift`, mirrored by `flip`."""
         steps = torch.arange(IMAGE_SIZE, device=index.device)
         rows = shift[:, :1] + steps
         columns = shift[:, 1:] + torch.where(flip[:, None], steps.flip(0), steps)
@@ -111,8 +111,8 @@ def train(activation: str, recipe: Recipe, training: Batches, validation: Batche
         history.append({"loss": loss, "validation_accuracy": accuracy, "seconds": time.perf_counter() - started})
         _save(path, activation, recipe, net, optimizer, history)
         left = history[-1]["seconds"] * (recipe.epochs - epoch - 1)
-        line = f"{activation:>10} epoch {epoch + 1}/{recipe.epochs} loss {loss:.4f} validation {accuracy:.4f} {left:4.0f} s left"
-        print(line, flush=True)
+        progress = f"{activation:>10} epoch {epoch + 1}/{recipe.epochs}"
+        print(f"{progress} loss {loss:.4f} validation {accuracy:.4f} {left:4.0f} s left", flush=True)
     return path
 
 
@@ -153,7 +153,12 @@ def evaluate(net: ActNet, split: Batches, batch_size: int = 500) -> float:
 
 
 def _save(
-    path: Path, activation: str, recipe: Recipe, net: ActNet, optimizer: torch.optim.Optimizer, history: list[dict[str, float]]
+    path: Path,
+    activation: str,
+    recipe: Recipe,
+    net: ActNet,
+    optimizer: torch.optim.Optimizer,
+    history: list[dict[str, float]],
 ) -> None:
     """Write beside and rename, so that a run cut short leaves the last whole checkpoint."""
     state: dict[str, Any] = {
@@ -173,7 +178,9 @@ def _save(
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("activations", nargs="*", metavar="activation", help=f"of {', '.join(ACTIVATIONS)}; default: all")
+    parser.add_argument(
+        "activations", nargs="*", metavar="activation", help=f"of {', '.join(ACTIVATIONS)}; default: all"
+    )
     parser.add_argument("--data", type=Path, required=True, help="zip or folder: <split>/<class>/<number>.jpg")
     parser.add_argument("--checkpoints", type=Path, default=Path("models/checkpoints"))
     parser.add_argument("--epochs", type=int, default=Recipe().epochs)
@@ -187,7 +194,9 @@ def main(arguments: list[str]) -> None:
     splits = {name: data.read(options.data, name) for name in ("train", "validation")}
     digest = {name: {"images": len(split.targets), "sha256": split.sha256} for name, split in splits.items()}
     options.checkpoints.mkdir(parents=True, exist_ok=True)
-    (options.checkpoints / "data.json").write_text(json.dumps({"classes": splits["train"].classes, "splits": digest}, indent=1))
+    (options.checkpoints / "data.json").write_text(
+        json.dumps({"classes": splits["train"].classes, "splits": digest}, indent=1)
+    )
     training, validation = (Batches.of(splits[name], device) for name in ("train", "validation"))
     for activation in options.activations or ACTIVATIONS:
         train(activation, recipe, training, validation, options.checkpoints)
