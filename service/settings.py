@@ -21,9 +21,7 @@ class Settings(BaseSettings):
         "auto",
         description="Where models run: `cuda` refuses to start without a working GPU, `auto` takes the CPU then.",
     )
-    repository: Path = Field(
-        PACKAGED_REPOSITORY, description="Folder of models: `<name>/<version>/model.onnx`."
-    )
+    repository: Path = Field(PACKAGED_REPOSITORY, description="Folder of models: `<name>/<version>/model.onnx`.")
     threads: int = Field(
         0, ge=0, le=1024, description="CPU threads of one inference; 0 is the CPU quota divided by the workers."
     )

@@ -76,7 +76,11 @@ class Parameter:
 
     def _tensor(self, value: object) -> Array:
         for number in _leaves(value):
-            if isinstance(number, bool) or not isinstance(number, int | float) or not self.minimum <= number <= self.maximum:
+            if (
+                isinstance(number, bool)
+                or not isinstance(number, int | float)
+                or not self.minimum <= number <= self.maximum
+            ):
                 raise self._refusal(number)
         try:
             return np.array(value, dtype=np.float64)
@@ -90,7 +94,9 @@ class Parameter:
         """Say in words which values are accepted."""
         if self.kind == "choice":
             return "one of " + ", ".join(repr(choice) for choice in self.choices)
-        noun = {"number": "a number", "integer": "an integer", "tensor": "a number or nested lists of numbers"}[self.kind]
+        noun = {"number": "a number", "integer": "an integer", "tensor": "a number or nested lists of numbers"}[
+            self.kind
+        ]
         return f"{noun} from {self.minimum:g} to {self.maximum:g}"
 
 

@@ -70,6 +70,8 @@ class Graph:
 class Term:
     """A tensor of a graph; arithmetic on it adds nodes."""
 
+    __array_ufunc__ = None  # array * term is ours to compute: NumPy would multiply element by element
+
     def __init__(self, graph: Graph, name: str) -> None:
         self.graph = graph
         self.name = name

@@ -184,7 +184,9 @@ class Repository:
         if number in entry.reasons:
             raise ModelUnavailable(f"model {name!r} version {number} is not served: {entry.reasons[number]}")
         served = ", ".join(str(v) for v in sorted(entry.models)) or "none"
-        raise NotFound(f"Request for unknown model: {name!r} version {quoted(version)} is not found; versions: {served}")
+        raise NotFound(
+            f"Request for unknown model: {name!r} version {quoted(version)} is not found; versions: {served}"
+        )
 
 
 def load(folder: Path, device: Device, *, threads: int, reserved: Iterable[str] = ()) -> Repository:
@@ -245,11 +247,13 @@ def _read(path: Path) -> bytes:
 
 
 def _warm_up(model: Model) -> None:
-    """Run once on zeros, with 1 wherever any length goes. A model may refuse such an input and be sound all the same."""
+    """Run once on zeros, with 1 wherever any length goes. A model may refuse such an input and still be sound."""
     feeds = {}
     for port in model.inputs:
         shape = tuple(1 if d is None else d for d in port.shape or ())
-        feeds[port.name] = np.full(shape, "", dtype=object) if port.datatype.name == "BYTES" else np.zeros(shape, port.datatype.numpy)
+        feeds[port.name] = (
+            np.full(shape, "", dtype=object) if port.datatype.name == "BYTES" else np.zeros(shape, port.datatype.numpy)
+        )
     try:
         model.session.run(feeds)
     except BadRequest as error:

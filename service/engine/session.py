@@ -108,7 +108,7 @@ def why_not_cuda() -> str | None:
         probe = ort.InferenceSession(_probe(), options, providers=[(CUDA, CUDA_OPTIONS)], enable_fallback=0)
         probe.run(None, {"x": np.ones(1, dtype=np.float32)})
     except ENGINE_ERRORS as error:
-        return f"the CUDA provider does not start: {_first_line(error)} {printed.getvalue().strip()}".strip()
+        return f"the CUDA provider does not start: {_in_words(error)} {printed.getvalue().strip()}".strip()
     return None if CUDA in probe.get_providers() else "a CUDA session fell back to the CPU"
 
 
@@ -174,7 +174,7 @@ class Session:
         try:
             session = ort.InferenceSession(model, _options(threads), providers=device.providers(), enable_fallback=0)
         except ENGINE_ERRORS as error:
-            raise ModelUnavailable(_first_line(error)) from error
+            raise ModelUnavailable(_in_words(error)) from error
         if session.get_providers()[0] != device.provider:
             raise ModelUnavailable(f"{device.provider} was asked for, ONNX Runtime uses {session.get_providers()}")
         return cls(
@@ -195,7 +195,7 @@ class Session:
         try:
             results = self._session.run(None, dict(feeds))
         except ENGINE_ERRORS as error:
-            raise BadRequest(f"the model fails on this input: {_first_line(error)}") from error
+            raise BadRequest(f"the model fails on this input: {_in_words(error)}") from error
         return dict(zip((output.name for output in self.outputs), results, strict=True))
 
 
@@ -229,10 +229,11 @@ def _placement(session: ort.InferenceSession) -> dict[str, int]:
     return counts
 
 
-def _first_line(error: Exception) -> str:
-    """The runtime's message without its code, its own source places, and the server's paths."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+def _in_words(error: Exception) -> str:
+    """The runtime's message in one line, without its code, its advice to the programmer, and the server's paths."""
+    text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+    text = text.removesuffix(" Please fix either the inputs/outputs or the model.")
     return re.sub(r"(?<![\w.])/[\w./+-]+(:\d+)?", "…", text)
 
 

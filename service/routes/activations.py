@@ -107,7 +107,10 @@ APPLY_BODY = examples.json_body(
 APPLY_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
         "model": schemas.Applied,
-        "content": {NPY: examples.binary("The output, or the derivative if asked for."), PNG: examples.binary("Likewise.")},
+        "content": {
+            NPY: examples.binary("The output, or the derivative if asked for."),
+            PNG: examples.binary("Likewise."),
+        },
     }
 }
 APPLY_QUERY = {
@@ -193,7 +196,13 @@ def _read_image(body: bytes, options: schemas.ApplyOptions, services: Services) 
 
 
 def _answer(
-    row: Activation, values: Values, x: Tensor, kernel: schemas.Kernel, derivative: bool, functions: Functions, accept: str
+    row: Activation,
+    values: Values,
+    x: Tensor,
+    kernel: schemas.Kernel,
+    derivative: bool,
+    functions: Functions,
+    accept: str,
 ) -> Response:
     """Compute and encode. Where there is room for one tensor only, the derivative takes the output's place."""
     if accept == JSON:
@@ -232,7 +241,9 @@ async def guide(
     services: Shared,
     task: Annotated[
         str | None,
-        Query(description="One task only.", openapi_examples=examples.path_examples(*(advice.task for advice in GUIDE))),
+        Query(
+            description="One task only.", openapi_examples=examples.path_examples(*(advice.task for advice in GUIDE))
+        ),
     ] = None,
 ) -> Response:
     """The article's advice by task, what is to be said against it, and what the served CNNs were measured to do."""
@@ -251,7 +262,9 @@ def _measured(names: tuple[str, ...], services: Services) -> list[dict[str, obje
     for model in services.repository.models():
         card, hidden = model.description.card or {}, model.description.activation
         if hidden in names and "validation_accuracy" in card:
-            found.append({"model": model.name, "activation": hidden, "validation_accuracy": card["validation_accuracy"]})
+            found.append(
+                {"model": model.name, "activation": hidden, "validation_accuracy": card["validation_accuracy"]}
+            )
     return found
 
 
@@ -261,7 +274,11 @@ def shown(row: Activation) -> dict[str, object]:
         "name", "title", "aliases", "in_article", "elementwise", "formula", "derivative_formula", "range",
         "zero_centered", "monotonic", "onnx_op", "since_opset",
     )  # fmt: skip
-    return {n: getattr(row, n) for n in names} | asdict(row.story) | {"parameters": [_parameter(p) for p in row.parameters]}
+    return (
+        {n: getattr(row, n) for n in names}
+        | asdict(row.story)
+        | {"parameters": [_parameter(p) for p in row.parameters]}
+    )
 
 
 def _parameter(parameter: Parameter) -> dict[str, object]:
@@ -288,4 +305,6 @@ def accuracy(name: str) -> dict[str, object] | None:
     table = _accuracy_table()
     if name not in table["functions"]:
         return None
-    return {k: table[k] for k in ("command", "machine", "onnxruntime", "provider")} | {"records": table["functions"][name]}
+    return {k: table[k] for k in ("command", "machine", "onnxruntime", "provider")} | {
+        "records": table["functions"][name]
+    }

@@ -15,7 +15,12 @@ def sample_data_url() -> str:
 def json_body(schema: dict[str, Any], examples: dict[str, Any], others: dict[str, Any] | None = None) -> dict[str, Any]:
     """An OpenAPI request body that is JSON, with examples, or one of the other content types."""
     named = {name: {"summary": name, "value": value} for name, value in examples.items()}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "examples": named}} | (others or {})}}
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schema, "examples": named}} | (others or {}),
+        }
+    }
 
 
 def binary(description: str) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from service.wire import arrays, datatypes, images
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 Name = Annotated[
-    str, Path(description="A model's name.", openapi_examples=examples.path_examples("cnn-relu", "cnn-swish", "cnn-elu"))
+    str,
+    Path(description="A model's name.", openapi_examples=examples.path_examples("cnn-relu", "cnn-swish", "cnn-elu")),
 ]
 
 
@@ -148,7 +149,8 @@ def _from_images(model: Model, files: list[bytes], settings: Settings) -> Tensor
     _check_count(len(files), settings)
     pixels, side = settings.max_image_pixels, settings.max_image_side_pixels
     pictures = (
-        images.decode(content, max_pixels=pixels, max_side=side, name=f"image {index}") for index, content in enumerate(files)
+        images.decode(content, max_pixels=pixels, max_side=side, name=f"image {index}")
+        for index, content in enumerate(files)
     )
     return np.stack([images.preprocess(picture, how) for picture in pictures])
 

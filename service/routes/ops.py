@@ -71,4 +71,6 @@ async def asset(name: str) -> Response:
     """A file that the documentation page loads."""
     if name not in ASSET_TYPES:
         return json_response({"error": "Not Found"}, 404)
-    return Response((ASSETS / name).read_bytes(), media_type=ASSET_TYPES[name], headers={"Cache-Control": "max-age=3600"})
+    return Response(
+        (ASSETS / name).read_bytes(), media_type=ASSET_TYPES[name], headers={"Cache-Control": "max-age=3600"}
+    )

@@ -81,7 +81,9 @@ def test_an_unknown_name_suggests_the_nearest(name: str, nearest: str) -> None:
         ("prelu", {"slope": {}}, "nested lists of numbers"),
     ],
 )
-def test_a_parameter_that_does_not_fit_is_refused_with_what_would(name: str, given: dict[str, object], text: str) -> None:
+def test_a_parameter_that_does_not_fit_is_refused_with_what_would(
+    name: str, given: dict[str, object], text: str
+) -> None:
     with pytest.raises(BadRequest) as refusal:
         find(name).bind(given)
     assert text in refusal.value.text

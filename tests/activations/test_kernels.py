@@ -119,7 +119,9 @@ def test_swish_keeps_its_tail_in_float64_for_any_beta() -> None:
     row = ACTIVATIONS["swish"]
     x = np.linspace(-1000.0, -900.0, 101)
     with accuracy.mp.workprec(accuracy.PRECISION_BITS):
-        true = accuracy.Truth.of([v / (1 + accuracy.mp.exp(-accuracy.mp.mpf(0.7) * v)) for v in map(accuracy.mp.mpf, x)])
+        true = accuracy.Truth.of(
+            [v / (1 + accuracy.mp.exp(-accuracy.mp.mpf(0.7) * v)) for v in map(accuracy.mp.mpf, x)]
+        )
 
     ulps, _ = accuracy.distances(run(row, x, beta=0.7), true)
     assert ulps.max() <= 4.0

@@ -7,7 +7,7 @@ from service.activations.expressions import Term, clip, decay, exp, finite, op, 
 
 
 def exact(x: Term, _: Values) -> Term:
-    """tanh(ln(1 + n)) = n(n + 2)/(n(n + 2) + 2) with n = e^x; above 0 divided through by n², so that e^(−x) serves both."""
+    """tanh(ln(1 + n)) = n(n + 2)/(n(n + 2) + 2) with n = e^x; above 0 divided through by n², so e^(−|x|) serves."""
     a = abs(x)
     e = exp(-a)
     below = decay(finite(x), a) * (e + 2.0) / (e * (e + 2.0) + 2.0)

@@ -98,7 +98,7 @@ ROW = Activation(
         drawbacks=("Only for the output layer of classification.",),
         uses=("Multi-class output layers: images, text.",),
         notes=(
-            "The article's left side lacks the index i, and an axis must be chosen. It does not act elementwise: adding "
+            "The article's left side lacks the index i, and an axis must be chosen. It is not elementwise: adding "
             "the same number to every input changes nothing, and for two classes it is the sigmoid of the difference.",
             "e^x overflows above 88.7 in float32; served here is the form with the maximum subtracted.",
             "It also normalises attention and gates between experts: not only output layers. Summing to 1 does not "

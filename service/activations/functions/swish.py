@@ -1,6 +1,5 @@
 """Swish, also called SiLU: x·sigmoid(βx)."""
 
-
 from service.activations.activation import Activation, Array, Parameter, Story, Values
 from service.activations.expressions import Term, clip, decay, exp, finite, op, product_error, where
 from service.activations.functions import sigmoid

@@ -1,0 +1,143 @@
+"""Sessions say where they run, and never run elsewhere than was asked for without saying so."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from service.engine import session
+from service.engine.session import CPU, CUDA, Device, DeviceUnavailable, Session, detect
+from service.errors import BadRequest, ModelUnavailable
+
+HAS_GPU = session.why_not_cuda() is None
+without_gpu = pytest.mark.skipif(HAS_GPU, reason="there is a GPU here")
+
+
+def model(op_type: str = "Relu", shape: list[int | str | None] | None = None) -> bytes:
+    ports = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape or ["N", 4]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node(op_type, ["x"], ["y"])], "g", ports[:1], ports[1:])
+    made: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    ).SerializeToString()
+    return made
+
+
+def test_a_session_runs_and_describes_itself() -> None:
+    loaded = Session.load(model(), Device.cpu())
+
+    np.testing.assert_array_equal(loaded.run({"x": np.array([[-1, 0, 1, 2]], np.float32)})["y"], [[0, 0, 1, 2]])
+    assert [(p.name, p.type, p.shape) for p in loaded.inputs] == [("x", "tensor(float)", (None, 4))]
+    assert loaded.provider == CPU
+    assert loaded.placement == {CPU: 1}
+
+
+def test_metadata_of_the_file_is_read() -> None:
+    proto = onnx.load_from_string(model())
+    helper.set_model_props(proto, {"activation": "relu"})
+
+    assert Session.load(proto.SerializeToString(), Device.cpu()).metadata == {"activation": "relu"}
+
+
+BROKEN = {
+    "empty": b"",
+    "text": b"<html>404 not found</html>",
+    "truncated": model()[:-20],
+    "Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+    "unknown operator": model("Nonsense"),
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_a_broken_model_is_refused_with_a_reason(content: bytes) -> None:
+    with pytest.raises(ModelUnavailable) as refusal:
+        Session.load(content, Device.cpu())
+    assert refusal.value.text
+    assert "/" not in refusal.value.text.replace("INVALID_GRAPH", "")
+
+
+def test_an_input_that_does_not_fit_is_a_bad_request_in_the_runtimes_words() -> None:
+    loaded = Session.load(model(), Device.cpu())
+    with pytest.raises(BadRequest, match="Got: 5 Expected: 4"):
+        loaded.run({"x": np.zeros((1, 5), np.float32)})
+
+
+@without_gpu
+def test_auto_takes_the_cpu_and_says_why() -> None:
+    """The list of available providers names CUDA wherever onnxruntime-gpu is installed; that is not believed."""
+    found = detect("auto")
+
+    assert (found.kind, found.wanted, found.provider) == ("cpu", "auto", CPU)
+    assert found.reason is not None
+    assert "libcuda" in found.reason or "no CUDA provider" in found.reason
+
+
+@without_gpu
+def test_cuda_asked_for_by_name_is_refused_where_it_does_not_work() -> None:
+    with pytest.raises(DeviceUnavailable, match="cuda was asked for, but"):
+        detect("cuda")
+
+
+@without_gpu
+def test_a_session_that_fell_back_to_the_cpu_is_not_served() -> None:
+    """ONNX Runtime makes it without an exception; so what really got loaded is checked."""
+    with pytest.raises(ModelUnavailable, match=CUDA):
+        Session.load(model(), Device("cuda", "cuda", None))
+
+
+def test_cpu_asked_for_is_cpu() -> None:
+    assert detect("cpu") == Device.cpu()
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("NVIDIA H200, 143771, 512\n", session.Gpu("NVIDIA H200", 143771, 512)),
+        ("No devices were found\n", None),
+        ("", None),
+        ("NVIDIA H200, [N/A], 512", None),
+    ],
+)
+def test_the_drivers_answer_is_read(answer: str, expected: session.Gpu | None) -> None:
+    assert session.parse_gpu(answer) == expected
+
+
+def test_one_session_serves_many_threads() -> None:
+    loaded = Session.load(model(), Device.cpu())
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        x = np.random.default_rng(seed).normal(size=(8, 4)).astype(np.float32)
+        if not all(np.array_equal(loaded.run({"x": x})["y"], np.maximum(x, 0)) for _ in range(50)):
+            wrong.append(seed)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_nothing_else_imports_onnxruntime() -> None:
+    """One file knows the engine; the rest would work with another."""
+    root = Path(session.__file__).parent.parent
+    importers = [p for p in root.rglob("*.py") if "onnxruntime" in imports(p.read_text())]
+    assert [p.name for p in importers] == ["session.py"]
+
+
+def imports(source: str) -> str:
+    return "\n".join(line for line in source.splitlines() if line.lstrip().startswith(("import ", "from ")))
+
+
+def test_loading_prints_nothing() -> None:
+    """The runtime's own log would show the server's paths, and repeat what is raised."""
+    code = (
+        "from service.engine.session import *\ntry: Session.load(b'junk', Device.cpu())\nexcept ModelUnavailable: pass"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
