@@ -11,7 +11,7 @@ import json
 import math
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -351,6 +351,28 @@ def page(table: dict[str, Any]) -> str:
     return "\n".join(head + [line for of in ("function", "derivative") for line in _section(table, of)])
 
 
+def summary(table: dict[str, Any], names: Iterable[str]) -> list[str]:
+    """The README's lines: the largest error of each function over its whole domain, in ULP."""
+    lines = []
+    for name in names:
+        cells = [
+            _figure(max((float(r["max_ulp"]) for r in _of(table, name, dtype, kernel)), default=math.nan))
+            for dtype, kernel in (
+                ("float16", "exact"),
+                ("float32", "exact"),
+                ("float64", "exact"),
+                ("float32", "native"),
+            )
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _of(table: dict[str, Any], name: str, dtype: str, kernel: str) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = table["functions"][name]
+    return [r for r in records if (r["of"], r["dtype"], r["kernel"]) == ("function", dtype, kernel)]
+
+
 def _section(table: dict[str, Any], of: str) -> Iterator[str]:
     title = "Functions" if of == "function" else "Derivatives"
     yield from (f"## {title}", "", "| function | dtype | domain | exact | native |", "|---|---|---|---|---|")
@@ -363,7 +385,11 @@ def _section(table: dict[str, Any], of: str) -> Iterator[str]:
 
 
 def _cell(record: dict[str, Any] | None) -> str:
-    return f"{record['max_ulp']} ({record['max_absolute_error']})" if record else "—"
+    return f"{_figure(record['max_ulp'])} ({_figure(record['max_absolute_error'])})" if record else "—"
+
+
+def _figure(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"
 
 
 def main(arguments: list[str]) -> None:
