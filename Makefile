@@ -46,7 +46,8 @@ models: .venv/train.stamp
 	@touch $@
 
 .venv/train.stamp: .venv/run.stamp pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["train"])' \
+	  | xargs $(BIN)/python -m pip install --quiet --disable-pip-version-check
 	@touch $@
 
 # Writes the lock files anew from pyproject.toml; needs uv on the PATH.

@@ -15,7 +15,10 @@ def main() -> None:
     try:
         settings = Settings()
     except ValidationError as error:
-        sys.exit(f"actserve: settings: {in_words(error.errors())}")
+        for fault in error.errors():
+            variable = f"ACTSERVE_{fault['loc'][0]}".upper()
+            sys.stderr.write(f"actserve: {in_words([{**fault, 'loc': variable}])}\n")
+        sys.exit(2)
     try:
         detect(settings.device)
     except DeviceUnavailable as error:

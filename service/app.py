@@ -85,6 +85,7 @@ def from_environment() -> FastAPI:
     """The application of a worker process; settings from `ACTSERVE_*`."""
     settings = Settings()
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every byte a client gets wrong
     return create_app(settings)
 
 
@@ -124,6 +125,6 @@ async def _http_error(_: Request, error: Exception) -> Response:
 
 
 async def _internal(request: Request, error: Exception) -> Response:
-    """Our fault. The log has it all (Starlette raises it on to the server); the client learns nothing of our insides."""
+    """Our fault. The log has it all (Starlette raises it on to the server), the client nothing of our insides."""
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return json_response({"error": "internal error"}, HTTPStatus.INTERNAL_SERVER_ERROR)

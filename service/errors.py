@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import ClassVar
 
-MAX_TEXT_LENGTH = 1500
-"""Longest error text sent, in characters: an answer never echoes a large body."""
+MAX_TEXT_LENGTH = 500
+"""Longest error text sent, in characters: at most 2 kB in UTF-8, so an answer never echoes a large body."""
 
 
 class ServiceError(Exception):

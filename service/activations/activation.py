@@ -14,6 +14,9 @@ from service.errors import BadRequest, quoted
 Array: TypeAlias = NDArray[np.float64]
 Value: TypeAlias = "float | int | str | Array"
 
+MAX_DEPTH = 33
+"""Nesting of a tensor parameter: 32 dimensions, as data may have, and the numbers."""
+
 
 class Values(dict[str, Value]):
     """A request's parameters, checked and completed with defaults; read by kind, so that formulas stay typed."""
@@ -75,7 +78,7 @@ class Parameter:
         return int(value) if self.kind == "integer" else float(value)
 
     def _tensor(self, value: object) -> Array:
-        for number in _leaves(value):
+        for number in self._leaves(value):
             if (
                 isinstance(number, bool)
                 or not isinstance(number, int | float)
@@ -86,6 +89,15 @@ class Parameter:
             return np.array(value, dtype=np.float64)
         except ValueError as error:
             raise BadRequest(f"parameter {self.name!r}: the nested lists are ragged") from error
+
+    def _leaves(self, value: object) -> list[object]:
+        """Flatten nested lists level by level: a client chose their depth, and each level costs a pass."""
+        level = [value]
+        for _ in range(MAX_DEPTH):
+            if not any(isinstance(item, list) for item in level):
+                return level
+            level = [leaf for item in level for leaf in (item if isinstance(item, list) else [item])]
+        raise BadRequest(f"parameter {self.name!r}: the lists are nested more than {MAX_DEPTH - 1} deep")
 
     def _refusal(self, value: object) -> BadRequest:
         return BadRequest(f"parameter {self.name!r}: got {quoted(value)}, expected {self.accepts()}")
@@ -98,14 +110,6 @@ class Parameter:
             self.kind
         ]
         return f"{noun} from {self.minimum:g} to {self.maximum:g}"
-
-
-def _leaves(value: object) -> list[object]:
-    """Flatten nested lists, without recursion: a client chose their depth."""
-    level = [value]
-    while any(isinstance(item, list) for item in level):
-        level = [leaf for item in level for leaf in (item if isinstance(item, list) else [item])]
-    return level
 
 
 Formula: TypeAlias = Callable[[Term, Values], Term]

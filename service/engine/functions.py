@@ -11,6 +11,9 @@ from service.activations.graphs import DTYPES, Kernel, build
 from service.engine.session import Device, Session, Tensor
 from service.errors import BadRequest, ModelUnavailable
 
+MAX_KEPT_ELEMENTS = 4096
+"""A parameter tensor with more makes a session for one request: a cache of them would have no bound in bytes."""
+
 Key: TypeAlias = tuple[str, tuple[tuple[str, object], ...], str, Kernel, bool]
 
 
@@ -41,6 +44,8 @@ class Functions:
         return session.run({"x": x})["y"]
 
     def _session(self, row: Activation, values: Values, dtype: np.dtype, kernel: Kernel, derivative: bool) -> Session:
+        if any(isinstance(value, np.ndarray) and value.size > MAX_KEPT_ELEMENTS for value in values.values()):
+            return self._build(row, values, dtype, kernel, derivative)
         key = (row.name, _frozen(values), dtype.name, kernel, derivative)
         with self._lock:
             if key in self._sessions:

@@ -121,7 +121,7 @@ class Model:
         missing = [name for name in expected if name not in feeds]
         unknown = [name for name in feeds if name not in expected]
         if missing or unknown:
-            faults = [f"missing {missing}"] * bool(missing) + [f"unknown {unknown}"] * bool(unknown)
+            faults = [f"missing {missing}"] * bool(missing) + [f"unknown {quoted(unknown)}"] * bool(unknown)
             raise BadRequest(f"model {self.name!r} takes inputs {expected}: {', '.join(faults)}")
 
     def _check(self, port: Port, array: Tensor) -> None:

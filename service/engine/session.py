@@ -99,6 +99,11 @@ def why_not_cuda() -> str | None:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
         return "there is no NVIDIA driver on this machine (libcuda.so.1 is missing)"
+    return why_cuda_does_not_start()
+
+
+def why_cuda_does_not_start() -> str | None:
+    """Run one node on CUDA with fallback forbidden; return what went wrong, or None."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):  # preload_dlls prints what it could not load, and raises nothing
         ort.preload_dlls()
@@ -108,7 +113,8 @@ def why_not_cuda() -> str | None:
         probe = ort.InferenceSession(_probe(), options, providers=[(CUDA, CUDA_OPTIONS)], enable_fallback=0)
         probe.run(None, {"x": np.ones(1, dtype=np.float32)})
     except ENGINE_ERRORS as error:
-        return f"the CUDA provider does not start: {_in_words(error)} {printed.getvalue().strip()}".strip()
+        details = " ".join(printed.getvalue().split())[:500]
+        return f"the CUDA provider does not start: {_in_words(error)} {details}".strip()
     return None if CUDA in probe.get_providers() else "a CUDA session fell back to the CPU"
 
 

@@ -78,6 +78,8 @@ async def curve(
         raise BadRequest(f"min must be less than max, got {low:g} and {high:g}")
     given = {k: v for k, v in query(request).items() if k not in ("min", "max", "points")}
     values = row.bind({k: literal(v) for k, v in given.items()})
+    if not row.elementwise and values.integer("axis") not in (-1, 1):
+        raise BadRequest(f"parameter 'axis': got {values.integer('axis')}, but a curve runs across axis -1")
     x = np.linspace(low, high, points)
     timed = await services.pool.run(lambda: _curve(services.functions, row, values, x))
     return json_response({"activation": row.name, "parameters": _plain(values), "x": x} | timed.result)
@@ -111,7 +113,8 @@ APPLY_ANSWER: dict[int | str, dict[str, Any]] = {
             NPY: examples.binary("The output, or the derivative if asked for."),
             PNG: examples.binary("Likewise."),
         },
-    }
+    },
+    406: {"model": schemas.Error, "description": "Not Acceptable"},
 }
 APPLY_QUERY = {
     "parameters": [
@@ -136,8 +139,8 @@ async def apply(name: Name, request: Request, services: Shared) -> Response:
     """Apply the function to a tensor or an image.
 
     The body is JSON, a `.npy` file, an image, or multipart with one `file`. The answer is by default of the body's
-    kind (an image comes back as PNG, its output mapped linearly from `X-Output-Min` to `X-Output-Max`); `Accept` chooses
-    another of `application/json`, `application/x-npy`, `image/png`. With bodies that are not JSON, options and the
+    kind (an image comes back as PNG, its output mapped linearly from `X-Output-Min` to `X-Output-Max`); `Accept` asks
+    for another of `application/json`, `application/x-npy`, `image/png`. With bodies that are not JSON, options and the
     function's parameters go into the query: `?alpha=0.1&kernel=native`.
     """
     row = find(name)

@@ -7,6 +7,9 @@ from typing import TypeVar
 import orjson
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from service.errors import BadRequest, NotAcceptable, UnsupportedMediaType, quoted
@@ -128,19 +131,27 @@ async def read_files(request: Request, limit: int) -> list[bytes]:
         limit: most parts.
 
     Raises:
-        BadRequest: the body is truncated, or has no part named `file`, or one that is no file.
+        BadRequest: the body is truncated or malformed, or has no part named `file`, or one that is no file.
     """
     body = await request.body()
-    boundary = re.search(r'boundary="?([^";,]+)', request.headers.get("content-type", ""))
-    if boundary is None:
+    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary")
+    if not boundary:
         raise BadRequest("the multipart body's content type has no boundary")
-    if f"--{boundary[1]}--".encode() not in body:  # the parser would silently drop the part that was cut
+    if b"--" + boundary + b"--" not in body:  # the parser would silently drop the part that was cut
         raise BadRequest("the multipart body is truncated: its closing boundary is missing")
-    async with request.form(max_files=limit, max_fields=limit, max_part_size=2**20) as form:
-        parts = form.getlist("file")
-        others = sorted(set(form) - {"file"})
-        if others or not parts:
-            raise BadRequest(f"the multipart body must hold one or more files named 'file', got {others or 'none'}")
-        if any(isinstance(part, str) for part in parts):
-            raise BadRequest("the multipart part 'file' must be a file, with a filename")
-        return [await part.read() for part in parts if not isinstance(part, str)]
+    try:
+        async with request.form(max_files=limit, max_fields=limit, max_part_size=2**20) as form:
+            return await _files(form)
+    except HTTPException as error:
+        raise BadRequest(f"the multipart body cannot be read: {error.detail}") from error
+
+
+async def _files(form: FormData) -> list[bytes]:
+    parts = form.getlist("file")
+    others = sorted(set(form) - {"file"})
+    if others or not parts:
+        got = quoted(others) if others else "none"
+        raise BadRequest(f"the multipart body must hold one or more files named 'file', got {got}")
+    if any(isinstance(part, str) for part in parts):
+        raise BadRequest("the multipart part 'file' must be a file, with a filename")
+    return [await part.read() for part in parts if not isinstance(part, str)]

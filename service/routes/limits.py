@@ -25,7 +25,7 @@ class BodyLimit:
             response.headers["connection"] = "close"  # the rest of the body is not read
             await response(scope, receive, send)
             return
-        await self._app(scope, self._counted(receive), send)
+        await self._app(scope, *self._counted(receive, send))
 
     def _check_headers(self, request: Request) -> None:
         encoding = request.headers.get("content-encoding", "identity").strip().lower()
@@ -37,7 +37,8 @@ class BodyLimit:
         if int(length[:20]) > self._max_bytes:
             raise self._too_large(f"the body has {length[:20]} bytes")
 
-    def _counted(self, receive: Receive) -> Receive:
+    def _counted(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """Count what is received; a client that sent too much is cut off after its answer."""
         total = 0
 
         async def counted() -> Message:
@@ -48,7 +49,12 @@ class BodyLimit:
                 raise self._too_large("the body is longer")
             return message
 
-        return counted
+        async def closing(message: Message) -> None:
+            if total > self._max_bytes and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            await send(message)
+
+        return counted, closing
 
     def _too_large(self, what: str) -> PayloadTooLarge:
         return PayloadTooLarge(f"{what}; at most {self._max_bytes} bytes are accepted")

@@ -4,6 +4,7 @@ Health, metadata and inference with JSON tensors. An activation is a model of on
 [-1, -1], with the native kernel; the request's `parameters` choose another kernel and set the function's own.
 """
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -12,31 +13,44 @@ from starlette.responses import Response
 
 from service import __version__
 from service.activations.activation import Activation
-from service.activations.catalogue import ACTIVATIONS
+from service.activations.catalogue import ACTIVATIONS, ALIASES
 from service.activations.graphs import KERNELS, Kernel
 from service.engine.repository import Model
 from service.engine.session import Tensor
-from service.errors import BadRequest, NotFound, ServiceError, quoted
+from service.errors import BadRequest, NotFound, ServiceError, did_you_mean, quoted
 from service.routes import examples
 from service.routes.http import JSON, json_response
 from service.routes.models import ports
 from service.routes.state import Services, Shared
-from service.wire import v2
+from service.wire import arrays, datatypes, v2
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol V2"])
 
 PLATFORM = "onnxruntime_onnx"
 ACTIVATION_VERSION = "1"
-RESERVED_PARAMETERS = frozenset(
-    ("sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "headers", "binary_data_output")
-)
-"""Parameters of the protocol, which are not an activation's."""
+RESERVED_PARAMETERS: Mapping[str, tuple[type, ...]] = {
+    "sequence_id": (int, str),
+    "sequence_start": (bool,),
+    "sequence_end": (bool,),
+    "priority": (int,),
+    "timeout": (int,),
+    "headers": (str,),
+    "binary_data_output": (bool,),
+}
+"""Parameters of the protocol, which are not an activation's, and their types; none has an effect yet."""
 
 Name = Annotated[
     str,
     Path(
         description="A CNN's name, or an activation's.",
         openapi_examples=examples.path_examples("relu", "cnn-relu", "swish"),
+    ),
+]
+InferName = Annotated[
+    str,
+    Path(
+        description="A CNN's name, or an activation's; the examples of the body are for an activation.",
+        openapi_examples=examples.path_examples("relu", "swish", "leaky_relu"),
     ),
 ]
 Version = Annotated[str, Path(description="A version number.", openapi_examples=examples.path_examples("1"))]
@@ -99,13 +113,13 @@ INFER_BODY = examples.json_body(
 
 
 @router.post("/models/{name}/infer", summary="Inference", openapi_extra=INFER_BODY)
-async def infer(name: Name, request: Request, services: Shared) -> Response:
+async def infer(name: InferName, request: Request, services: Shared) -> Response:
     """Run a model on tensors."""
     return await _infer(name, None, request, services)
 
 
 @router.post("/models/{name}/versions/{version}/infer", summary="Inference with one version", openapi_extra=INFER_BODY)
-async def infer_version(name: Name, version: Version, request: Request, services: Shared) -> Response:
+async def infer_version(name: InferName, version: Version, request: Request, services: Shared) -> Response:
     """Run one version of a model on tensors."""
     return await _infer(name, version, request, services)
 
@@ -118,6 +132,10 @@ def _target(name: str, version: str | None, services: Services) -> Model | Activ
     """
     row = ACTIVATIONS.get(name)
     if row is None:
+        entries = services.repository.entries
+        if name not in entries:
+            nearest = did_you_mean(ALIASES.get(name, name), [*ACTIVATIONS, *entries])
+            raise NotFound(f"Request for unknown model: {quoted(name)} is not found.{nearest}")
         return services.repository.find(name, version)
     if version not in (None, ACTIVATION_VERSION):
         raise NotFound(f"Request for unknown model: {name!r} version {quoted(version)} is not found; versions: 1")
@@ -152,6 +170,7 @@ async def _infer(name: str, version: str | None, request: Request, services: Ser
 
 def _run(name: str, target: Model | Activation, body: bytes, services: Services) -> bytes:
     asked = v2.decode_infer(body, max_elements=services.settings.max_tensor_elements)
+    _check_reserved(asked.parameters)
     feeds = {tensor.name: tensor.array for tensor in asked.inputs}
     if isinstance(target, Activation):
         outputs, version = {"y": _apply(target, feeds, asked.parameters, services)}, ACTIVATION_VERSION
@@ -161,6 +180,13 @@ def _run(name: str, target: Model | Activation, body: bytes, services: Services)
     return v2.encode_infer(name, version, chosen, asked.id)
 
 
+def _check_reserved(parameters: v2.Parameters) -> None:
+    for name, kinds in RESERVED_PARAMETERS.items():
+        if name in parameters and type(parameters[name]) not in kinds:
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise BadRequest(f"parameters: {name} is {arrays.describe(parameters[name])}, expected {expected}")
+
+
 def _chosen(asked: v2.InferRequest, outputs: dict[str, Tensor], name: str) -> list[tuple[str, Tensor]]:
     """The outputs that were asked for, in that order; all of them if none were named."""
     if asked.outputs is None:
@@ -168,15 +194,18 @@ def _chosen(asked: v2.InferRequest, outputs: dict[str, Tensor], name: str) -> li
     for output in asked.outputs:
         if output.name not in outputs:
             raise BadRequest(f"model {name!r} has no output {quoted(output.name)}; it has {list(outputs)}")
+        if "classification" in output.parameters:
+            raise BadRequest(f"output {output.name!r}: classification is not supported yet; ask for the numbers")
     return [(output.name, outputs[output.name]) for output in asked.outputs]
 
 
 def _apply(row: Activation, feeds: dict[str, Tensor], parameters: v2.Parameters, services: Services) -> Tensor:
     if list(feeds) != ["x"]:
-        raise BadRequest(f"model {row.name!r} takes one input, 'x', got {list(feeds)}")
+        raise BadRequest(f"model {row.name!r} takes one input, 'x', got {quoted(list(feeds))}")
     x = feeds["x"]
     if x.dtype != np.float32 or x.ndim != 2:
-        raise BadRequest(f"input 'x' of model {row.name!r}: expected FP32 [-1, -1], got {x.dtype.name} {list(x.shape)}")
+        got = f"{datatypes.by_numpy(x.dtype).name} {list(x.shape)}"
+        raise BadRequest(f"input 'x' of model {row.name!r}: expected FP32 [-1, -1], got {got}")
     given = {k: v for k, v in parameters.items() if k not in RESERVED_PARAMETERS}
     kernel = _kernel(given.pop("kernel", "native"))
     try:

@@ -80,3 +80,9 @@ def test_equal_constants_are_stored_once() -> None:
     x = Term(graph, "x")
     _ = (x + 1.0) * (x - 1.0)
     assert len(graph.constants) == 1
+
+
+def test_a_named_tensor_keeps_its_name() -> None:
+    graph = Graph(DOUBLE, DOUBLE)
+    weight = graph.initializer(np.zeros((2, 2)), "conv1.weight")
+    assert (weight.name, graph.constants[b"conv1.weight"].name) == ("conv1.weight", "conv1.weight")

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from service.activations.catalogue import find
-
 from service.engine.functions import Functions
 from service.engine.session import Device
 from service.errors import BadRequest

@@ -184,3 +184,37 @@ def test_strings_go_in_and_come_out(tmp_path: Path) -> None:
 
     answer = load(tmp_path).find("echo").run({"x": np.array([b"caf\xc3\xa9", b""], object)})["y"]
     assert answer.tolist() == ["café", ""]
+
+
+def test_a_model_with_an_output_that_is_no_tensor_is_not_served(tmp_path: Path) -> None:
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N"])]
+    outputs = [helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)]
+    graph = helper.make_graph([helper.make_node("SequenceConstruct", ["x"], ["y"])], "g", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    put(tmp_path, "sequence", "1", model.SerializeToString())
+
+    assert "'y': ONNX type 'seq(tensor(float))'" in load(tmp_path).entries["sequence"].reasons[1]
+
+
+def test_a_model_that_refuses_a_batch_of_one_is_served_all_the_same(tmp_path: Path) -> None:
+    """The warm-up sends one zero; this model wants an even number of them."""
+    ports = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", ["N"]), ("y", None))
+    ]
+    pairs = helper.make_tensor("pairs", TensorProto.INT64, [2], [-1, 2])
+    graph = helper.make_graph([helper.make_node("Reshape", ["x", "pairs"], ["y"])], "g", ports[:1], ports[1:], [pairs])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    put(tmp_path, "pairs", "1", model.SerializeToString())
+    found = load(tmp_path).find("pairs")
+
+    assert found.run({"x": np.zeros(4, np.float32)})["y"].shape == (2, 2)
+    with pytest.raises(BadRequest, match="the model fails on this input"):
+        found.run({"x": np.zeros(3, np.float32)})
+
+
+def test_a_file_too_large_for_a_protobuf_is_not_read(tmp_path: Path) -> None:
+    """Sparse: it takes no room on the disk."""
+    path = put(tmp_path, "huge", "1", b"")
+    os.truncate(path, 2**31)
+
+    assert "a model has at most 2147483647" in load(tmp_path).entries["huge"].reasons[1]

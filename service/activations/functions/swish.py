@@ -21,7 +21,7 @@ def exact(x: Term, values: Values) -> Term:
 
 def _correction(x: Term, beta: float) -> Term:
     """Make good that βx was rounded: by up to 350 ULP of the result, where |βx| is 700."""
-    bounded = clip(x, -1e6 / abs(beta), 1e6 / abs(beta)) if abs(beta) > 1e-20 else x * 0.0
+    bounded = clip(x, -1e6 / abs(beta), 1e6 / abs(beta)) if abs(beta) > 1e-20 else 0.0 * finite(x)
     return 1.0 + product_error(beta, bounded, beta * bounded)
 
 

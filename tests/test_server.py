@@ -1,0 +1,157 @@
+"""`python -m service` as a process: it answers, stops when told to, and says in one line why it does not start."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from service.engine.session import why_not_cuda
+
+ROOT = Path(__file__).parent.parent
+DEADLINE_S = 60
+"""For a start or a stop: each takes about 2 s, on a busy machine many times that."""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """One network only, to start quickly."""
+    (tmp_path / "cnn-relu").symlink_to(ROOT / "models" / "repository" / "cnn-relu")
+    return tmp_path
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Ours without its own settings, and those given."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ACTSERVE_")}
+    return inherited | {f"ACTSERVE_{name.upper()}": value for name, value in settings.items()}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def command() -> list[str]:
+    return [sys.executable, "-m", "service"]
+
+
+@contextmanager
+def serving(**settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server that answers, and its address; killed if the test has not stopped it."""
+    port = free_port()
+    settings = {"device": "cpu", "threads": "1", "port": str(port)} | settings
+    with subprocess.Popen(
+        command(), cwd=ROOT, env=environment(settings), stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            wait_until_it_answers(process, f"http://127.0.0.1:{port}")
+            yield process, f"http://127.0.0.1:{port}"
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until_it_answers(process: subprocess.Popen[str], address: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            get(f"{address}/v2/health/ready")
+        except urllib.error.URLError:
+            time.sleep(0.05)  # between two looks; there is no event to wait for
+        else:
+            return
+    pytest.fail(f"the server does not answer; exit code {process.poll()}")
+
+
+def get(url: str) -> object:
+    with urllib.request.urlopen(url, timeout=DEADLINE_S) as response:
+        return json.load(response)
+
+
+def apply_relu(address: str) -> object:
+    request = urllib.request.Request(
+        f"{address}/v1/activations/relu", b'{"data": [-1, 2]}', {"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
+        return json.load(response)["data"]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_server_answers_and_stops_when_told_to(repository: Path, workers: str) -> None:
+    with serving(repository=str(repository), workers=workers) as (process, address):
+        assert [apply_relu(address) for _ in range(4)] == [[0.0, 2.0]] * 4
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=DEADLINE_S)
+        # uvicorn ends by the signal itself where it serves alone, and with 0 where it watches over workers.
+        assert process.returncode == (-signal.SIGTERM if workers == "1" else 0)
+        assert "Traceback" not in errors
+
+
+def test_two_workers_are_two_processes(repository: Path) -> None:
+    with serving(repository=str(repository), workers="2") as (process, address):
+        assert apply_relu(address) == [0.0, 2.0]
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        commands = [Path(f"/proc/{child}/cmdline").read_bytes() for child in children]
+        assert sum(b"spawn_main" in command for command in commands) == 2
+
+
+def refusal(**settings: str) -> tuple[int, list[str]]:
+    """The exit code and the lines of a server that must not start."""
+    ended = subprocess.run(
+        command(), cwd=ROOT, env=environment(settings), capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
+    assert ended.stdout == ""
+    return ended.returncode, ended.stderr.splitlines()
+
+
+@pytest.mark.skipif(why_not_cuda() is None, reason="there is a GPU here")
+def test_without_a_gpu_cuda_is_refused() -> None:
+    assert refusal(device="cuda") == (1, [f"actserve: device cuda was asked for, but {why_not_cuda()}"])
+
+
+NO_INTEGER = "input should be a valid integer, unable to parse string as an integer"
+
+
+@pytest.mark.parametrize(
+    ("settings", "lines"),
+    [
+        ({"port": "abc"}, [f"actserve: 'ACTSERVE_PORT': {NO_INTEGER}"]),
+        ({"port": "70000"}, ["actserve: 'ACTSERVE_PORT': input should be less than or equal to 65535"]),
+        ({"device": "tpu"}, ["actserve: 'ACTSERVE_DEVICE': input should be 'auto', 'cuda' or 'cpu'"]),
+        (
+            {"workers": "0", "max_body_bytes": "x"},
+            [
+                "actserve: 'ACTSERVE_WORKERS': input should be greater than or equal to 1",
+                f"actserve: 'ACTSERVE_MAX_BODY_BYTES': {NO_INTEGER}",
+            ],
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_one_line_each(settings: dict[str, str], lines: list[str]) -> None:
+    assert refusal(**settings) == (2, lines)
+
+
+def test_a_port_that_is_taken_is_refused(repository: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, lines = refusal(device="cpu", repository=str(repository), port=str(taken.getsockname()[1]))
+    assert code != 0
+    assert sum("address already in use" in line for line in lines) == 1
+
+
+def test_a_repository_that_is_not_there_leaves_the_activations_served(tmp_path: Path) -> None:
+    with serving(repository=str(tmp_path / "nowhere")) as (_, address):
+        assert get(f"{address}/v1/models") == {"models": []}
+        assert apply_relu(address) == [0.0, 2.0]
