@@ -20,7 +20,7 @@ check:
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cov --cov-report=term
 
 # Measures every kernel against mpmath; takes some minutes.
 accuracy: setup-dev

@@ -37,5 +37,5 @@ def main() -> None:
     )
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # pragma: no branch  # it is run, never imported
     main()

@@ -17,7 +17,7 @@ from service.engine import processors, repository, session
 from service.engine.functions import Functions
 from service.engine.pool import Pool
 from service.errors import ServiceError, printable
-from service.routes import activations, models, ops, schemas, v2
+from service.routes import activations, apply, models, ops, schemas, v2
 from service.routes.http import in_words, json_response
 from service.routes.limits import BodyLimit
 from service.routes.state import Services
@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         responses=dict(ERROR_ANSWERS),
         separate_input_output_schemas=False,
     )
-    for router in (activations.router, models.router, v2.router, ops.router):
+    for router in (activations.router, apply.router, models.router, v2.router, ops.router):
         app.include_router(router)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_exception_handler(ServiceError, _service_error)

@@ -17,7 +17,7 @@ import numpy as np
 
 from service.engine.session import Device, Session, Tensor, TensorSpec
 from service.errors import BadRequest, ModelUnavailable, NotFound, did_you_mean, quoted
-from service.wire.datatypes import Datatype, by_onnx
+from service.wire.datatypes import Datatype, by_numpy, by_onnx
 from service.wire.images import Preprocessing
 
 log = logging.getLogger("actserve.repository")
@@ -129,10 +129,9 @@ class Model:
         same = kind in "OSU" if want.name == "BYTES" else array.dtype == want.numpy
         if not same or not port.admits(array.shape):
             shape = "any shape" if port.shape is None else str(port.shown())
-            raise BadRequest(
-                f"input {port.name!r} of model {self.name!r}: expected {want.name} {shape}, "
-                f"got {'BYTES' if kind in 'OSU' else array.dtype.name} {list(array.shape)}"
-            )
+            got = "BYTES" if kind in "OSU" else by_numpy(array.dtype).name
+            place = f"input {port.name!r} of model {self.name!r}"
+            raise BadRequest(f"{place}: expected {want.name} {shape}, got {got} {list(array.shape)}")
 
 
 def _for_runtime(array: Tensor) -> Tensor:

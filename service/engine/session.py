@@ -10,7 +10,7 @@ import ctypes
 import io
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -75,15 +75,19 @@ class Device:
         return [(CUDA, CUDA_OPTIONS), CPU] if self.kind == "cuda" else [CPU]
 
 
-def detect(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
+def detect(wanted: Literal["auto", "cpu", "cuda"], why_not: Callable[[], str | None] | None = None) -> Device:
     """Find out whether CUDA works, by using it.
+
+    Args:
+        wanted: the setting.
+        why_not: tells what keeps CUDA from working, None if nothing does; `why_not_cuda` if not given.
 
     Raises:
         DeviceUnavailable: `cuda` was asked for and does not work; says why.
     """
     if wanted == "cpu":
         return Device.cpu()
-    reason = why_not_cuda()
+    reason = (why_not or why_not_cuda)()
     if reason is None:
         return Device("cuda", wanted, None)
     if wanted == "cuda":
@@ -94,12 +98,12 @@ def detect(wanted: Literal["auto", "cpu", "cuda"]) -> Device:
 def why_not_cuda() -> str | None:
     """Return why CUDA cannot be used, or None if it can."""
     if CUDA not in ort.get_available_providers():
-        return "this build of ONNX Runtime has no CUDA provider (install onnxruntime-gpu)"
+        return "this build of ONNX Runtime has no CUDA provider"  # pragma: no cover  # the other wheel
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
         return "there is no NVIDIA driver on this machine (libcuda.so.1 is missing)"
-    return why_cuda_does_not_start()
+    return why_cuda_does_not_start()  # pragma: no cover  # needs a driver
 
 
 def why_cuda_does_not_start() -> str | None:
@@ -111,11 +115,11 @@ def why_cuda_does_not_start() -> str | None:
         options = _options(threads=1)
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         probe = ort.InferenceSession(_probe(), options, providers=[(CUDA, CUDA_OPTIONS)], enable_fallback=0)
-        probe.run(None, {"x": np.ones(1, dtype=np.float32)})
+        probe.run(None, {"x": np.ones(1, dtype=np.float32)})  # pragma: no cover  # needs a GPU
     except ENGINE_ERRORS as error:
         details = " ".join(printed.getvalue().split())[:500]
         return f"the CUDA provider does not start: {_in_words(error)} {details}".strip()
-    return None if CUDA in probe.get_providers() else "a CUDA session fell back to the CPU"
+    return None if CUDA in probe.get_providers() else "it fell back"  # pragma: no cover  # needs a GPU
 
 
 @dataclass(frozen=True, slots=True)

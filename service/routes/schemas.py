@@ -111,7 +111,7 @@ class ActivationShown(Answer):
 
 
 class ActivationWithAccuracy(ActivationShown):
-    accuracy: Accuracy | None = Field(description="As measured by `make accuracy`.")
+    accuracy: Accuracy = Field(description="As measured by `make accuracy`.")
 
 
 class Activations(Answer):

@@ -103,3 +103,13 @@ def test_threads_may_ask_at_once(engine: Functions) -> None:
         thread.join()
     assert not wrong
     assert len(engine._sessions) <= 3
+
+
+def test_a_large_parameter_is_used_and_not_kept(engine: Functions) -> None:
+    """A cache of 256 slopes as large as the data would have no bound worth the name."""
+    row = find("prelu")
+    slope = [0.5] * 5000
+    computed = engine.apply(row, row.bind({"slope": slope}), np.full(5000, -1.0, np.float32), "exact")
+
+    assert np.all(computed == -0.5)
+    assert not engine._sessions

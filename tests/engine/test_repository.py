@@ -161,9 +161,9 @@ def test_our_metadata_is_read(tmp_path: Path) -> None:
     [
         ({}, "missing ['x']"),
         ({"x": np.zeros((1, 3), np.float32), "z": np.zeros(1)}, "unknown ['z']"),
-        ({"x": np.zeros((1, 3))}, "expected FP32 [-1, 3], got float64 [1, 3]"),
-        ({"x": np.zeros((1, 4), np.float32)}, "expected FP32 [-1, 3], got float32 [1, 4]"),
-        ({"x": np.zeros(3, np.float32)}, "got float32 [3]"),
+        ({"x": np.zeros((1, 3))}, "expected FP32 [-1, 3], got FP64 [1, 3]"),
+        ({"x": np.zeros((1, 4), np.float32)}, "expected FP32 [-1, 3], got FP32 [1, 4]"),
+        ({"x": np.zeros(3, np.float32)}, "got FP32 [3]"),
         ({"x": np.array([[b"a"] * 3], object)}, "got BYTES [1, 3]"),
     ],
 )

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -74,6 +75,15 @@ def test_auto_takes_the_cpu_and_says_why() -> None:
     assert (found.kind, found.wanted, found.provider) == ("cpu", "auto", CPU)
     assert found.reason is not None
     assert "libcuda" in found.reason or "no CUDA provider" in found.reason
+
+
+@pytest.mark.parametrize("wanted", ["auto", "cuda"])
+def test_a_gpu_that_works_is_used(wanted: Literal["auto", "cuda"]) -> None:
+    found = detect(wanted, lambda: None)
+
+    assert found == Device("cuda", wanted, None)
+    assert found.provider == CUDA
+    assert [name for name, _ in found.providers()[:1]] == [CUDA]
 
 
 @without_gpu

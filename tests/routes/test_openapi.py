@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
+from service.activations.catalogue import ACTIVATIONS
 from service.routes import activations, models, ops, schemas, v2
 from tests.routes.sending import answered
 
@@ -102,7 +103,9 @@ def values(parameter: dict[str, Any]) -> list[Any]:
         return [example["value"] for example in parameter["examples"].values()]
     if "enum" in schema:
         return list(schema["enum"])
-    return [schema["default"]] if "default" in schema else [False, True]
+    if schema["type"] == "boolean":
+        return [False, True]
+    return [schema["default"]] if "default" in schema else []  # a function's own parameter fits that function only
 
 
 def paths(path: str, operation: dict[str, Any]) -> Iterator[str]:
@@ -188,3 +191,20 @@ def test_what_the_page_loads_is_there(client: TestClient, name: str, kind: str) 
 @pytest.mark.parametrize("name", ["x.js", "../app.py", "..%2f..%2fapp.py", "%2e%2e", "swagger-ui.css%00", ""])
 def test_nothing_else_is_there(client: TestClient, name: str) -> None:
     assert client.get(f"/docs/{name}").status_code == 404
+
+
+def test_every_parameter_of_every_function_is_offered_in_the_query(document: dict[str, Any]) -> None:
+    """With JSON bodies they go into the body; a picture has no other place for them."""
+    names = {parameter.name for row in ACTIVATIONS.values() for parameter in row.parameters}
+    for path, method in (("/v1/activations/{name}", "post"), ("/v1/activations/{name}/curve", "get")):
+        offered = {p["name"] for p in document["paths"][path][method]["parameters"] if p["in"] == "query"}
+        assert names <= offered
+
+
+def test_a_documented_default_of_a_parameter_is_accepted(client: TestClient) -> None:
+    """As it stands in the documentation's text, sent in the query."""
+    for row in ACTIVATIONS.values():
+        for parameter in row.parameters:
+            path = f"/v1/activations/{row.name}/curve"
+            response = client.get(path, params={parameter.name: str(parameter.default), "points": 3})
+            assert response.status_code == 200, (path, response.text)
