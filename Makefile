@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check accuracy lock models clean
+.PHONY: setup setup-dev run test check accuracy lock models triton clean
 
 setup: .venv/run.stamp
 
@@ -50,10 +50,19 @@ models: .venv/train.stamp
 	  | xargs $(BIN)/python -m pip install --quiet --disable-pip-version-check
 	@touch $@
 
+# A real Triton (CPU, Python backend) for tests/triton; in an environment of its own, for it wants an older NumPy.
+triton: .venv-triton/stamp
+	$(BIN)/python -m pytest tests/triton
+
+.venv-triton/stamp: | setup-dev
+	$(PYTHON) -m venv .venv-triton
+	.venv-triton/bin/python -m pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0
+	@touch $@
+
 # Writes the lock files anew from pyproject.toml; needs uv on the PATH.
 lock:
 	uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/run.lock
 	uv pip compile pyproject.toml --group dev --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/dev.lock
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-triton

@@ -16,11 +16,15 @@ from service.activations.catalogue import ACTIVATIONS
 from service.engine import processors, repository, session
 from service.engine.functions import Functions
 from service.engine.pool import Pool
+from service.engine.watcher import Watcher
 from service.errors import ServiceError, printable
-from service.routes import activations, apply, models, ops, schemas, v2
+from service.logs import Log, LogSettings
+from service.routes import activations, apply, control, infer, models, ops, schemas, v2
+from service.routes.encodings import Decompressed
 from service.routes.http import in_words, json_response
 from service.routes.limits import BodyLimit
 from service.routes.state import Services
+from service.routes.tracing import Tracing
 from service.settings import Settings
 
 log = logging.getLogger("actserve")
@@ -41,7 +45,10 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Services]]:
         services = start(settings)
+        watcher = Watcher(services.repository, settings.reload_interval_seconds)
+        watcher.start()
         yield {"services": services}
+        watcher.close()
         services.pool.close()
 
     app = FastAPI(
@@ -55,8 +62,9 @@ def create_app(settings: Settings) -> FastAPI:
         responses=dict(ERROR_ANSWERS),
         separate_input_output_schemas=False,
     )
-    for router in (activations.router, apply.router, models.router, v2.router, ops.router):
-        app.include_router(router)
+    for module in (activations, apply, models, v2, infer, control, ops):
+        app.include_router(module.router)
+    app.add_middleware(Decompressed, max_bytes=settings.max_body_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -72,19 +80,25 @@ def start(settings: Settings) -> Services:
     Raises:
         DeviceUnavailable: the device that was asked for does not work.
     """
+    logs = Log(LogSettings.of_level(settings.log_level))
     device = session.detect(settings.device)
     log.info("device %s%s", device.kind, f": {device.reason}" if device.reason else "")
     threads = settings.threads or max(1, processors.available() // settings.workers)
-    loaded = repository.load(settings.repository, device, threads=threads, reserved=ACTIVATIONS)
+    loaded = repository.load(
+        settings.repository,
+        device,
+        threads=threads,
+        reserved=ACTIVATIONS,
+        max_batch_size=settings.max_batch_size,
+    )
     log.info("%d models are served, %d threads each", len(loaded.models()), threads)
     functions = Functions(device, threads=threads, capacity=settings.max_cached_activations)
-    return Services(settings, device, functions, loaded, Pool(threads))
+    return Services(settings, device, functions, loaded, Pool(threads), Tracing(), logs)
 
 
 def from_environment() -> FastAPI:
     """The application of a worker process; settings from `ACTSERVE_*`."""
     settings = Settings()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every byte a client gets wrong
     return create_app(settings)
 
@@ -107,7 +121,9 @@ def _document_bodies(app: FastAPI) -> None:
 
 async def _service_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    return json_response({"error": error.text}, error.status)
+    response = json_response({"error": error.text}, error.status)
+    response.headers.update(error.headers)
+    return response
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

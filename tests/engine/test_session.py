@@ -189,7 +189,8 @@ def imports(source: str) -> str:
 def test_loading_prints_nothing() -> None:
     """The runtime's own log would show the server's paths, and repeat what is raised."""
     code = (
-        "from service.engine.session import *\ntry: Session.load(b'junk', Device.cpu())\nexcept ModelUnavailable: pass"
+        "from service.engine.session import Device, Session\nfrom service.errors import ModelUnavailable\n"
+        "try: Session.load(b'junk', Device.cpu())\nexcept ModelUnavailable: pass"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
