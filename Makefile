@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check accuracy lock models clean
+.PHONY: setup setup-dev run test check accuracy lock models triton kserve perf-analyzer clean
 
 setup: .venv/run.stamp
 
@@ -50,10 +50,40 @@ models: .venv/train.stamp
 	  | xargs $(BIN)/python -m pip install --quiet --disable-pip-version-check
 	@touch $@
 
-# Writes the lock files anew from pyproject.toml; needs uv on the PATH.
+# A real Triton (CPU, Python backend) for tests/triton; in an environment of its own, for it wants an older NumPy.
+triton: .venv-triton/stamp
+	$(BIN)/python -m pytest tests/triton
+
+.venv-triton/stamp: | setup-dev
+	$(PYTHON) -m venv .venv-triton
+	.venv-triton/bin/python -m pip install --quiet --disable-pip-version-check nvidia-pytriton==0.7.0
+	@touch $@
+
+# KServe's client for tests/conformance; in an environment of its own, for it wants an older protobuf than ONNX has.
+kserve: .venv-kserve/stamp
+	$(BIN)/python -m pytest tests/conformance/test_kserve.py
+
+.venv-kserve/stamp: | setup-dev
+	$(PYTHON) -m venv .venv-kserve
+	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0
+	@touch $@
+
+# Triton's perf_analyzer for tests/conformance. This wheel has the last build of it that starts on Debian 12 (glibc
+# 2.36); it needs libcudart, though no GPU, and Debian's package libb64-0d.
+perf-analyzer: .venv-perf-analyzer/stamp
+	$(BIN)/python -m pytest tests/conformance/test_perf_analyzer.py
+
+.venv-perf-analyzer/stamp: | setup-dev
+	$(PYTHON) -m venv .venv-perf-analyzer
+	.venv-perf-analyzer/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  tritonclient==2.51.0 nvidia-cuda-runtime-cu12==12.9.79
+	@touch $@
+
+# Writes the lock files anew from pyproject.toml; needs uv on the PATH. What is served has the versions that are tested.
+COMPILE = uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock:
-	uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/run.lock
-	uv pip compile pyproject.toml --group dev --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements/dev.lock
+	$(COMPILE) --group dev -o requirements/dev.lock
+	$(COMPILE) -c requirements/dev.lock -o requirements/run.lock
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-triton .venv-kserve .venv-perf-analyzer

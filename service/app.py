@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service import __version__
@@ -16,11 +17,16 @@ from service.activations.catalogue import ACTIVATIONS
 from service.engine import processors, repository, session
 from service.engine.functions import Functions
 from service.engine.pool import Pool
+from service.engine.watcher import Watcher
 from service.errors import ServiceError, printable
-from service.routes import activations, apply, models, ops, schemas, v2
+from service.logs import Log, LogSettings
+from service.routes import activations, apply, control, infer, models, ops, schemas, shared_memory, v2
+from service.routes.encodings import Decompressed
 from service.routes.http import in_words, json_response
 from service.routes.limits import BodyLimit
+from service.routes.methods import Head, allowed
 from service.routes.state import Services
+from service.routes.tracing import Tracing
 from service.settings import Settings
 
 log = logging.getLogger("actserve")
@@ -41,7 +47,10 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Services]]:
         services = start(settings)
+        watcher = Watcher(services.repository, settings.reload_interval_seconds)
+        watcher.start()
         yield {"services": services}
+        watcher.close()
         services.pool.close()
 
     app = FastAPI(
@@ -55,12 +64,15 @@ def create_app(settings: Settings) -> FastAPI:
         responses=dict(ERROR_ANSWERS),
         separate_input_output_schemas=False,
     )
-    for router in (activations.router, apply.router, models.router, v2.router, ops.router):
-        app.include_router(router)
+    for module in (activations, apply, models, v2, infer, control, shared_memory, ops):
+        app.include_router(module.router)
+    app.add_middleware(Decompressed, max_bytes=settings.max_body_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Head)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _internal)
     _document_bodies(app)
     return app
@@ -72,19 +84,25 @@ def start(settings: Settings) -> Services:
     Raises:
         DeviceUnavailable: the device that was asked for does not work.
     """
+    logs = Log(LogSettings.of_level(settings.log_level))
     device = session.detect(settings.device)
     log.info("device %s%s", device.kind, f": {device.reason}" if device.reason else "")
     threads = settings.threads or max(1, processors.available() // settings.workers)
-    loaded = repository.load(settings.repository, device, threads=threads, reserved=ACTIVATIONS)
+    loaded = repository.load(
+        settings.repository,
+        device,
+        threads=threads,
+        reserved=ACTIVATIONS,
+        max_batch_size=settings.max_batch_size,
+    )
     log.info("%d models are served, %d threads each", len(loaded.models()), threads)
     functions = Functions(device, threads=threads, capacity=settings.max_cached_activations)
-    return Services(settings, device, functions, loaded, Pool(threads))
+    return Services(settings, device, functions, loaded, Pool(threads), Tracing(), logs)
 
 
 def from_environment() -> FastAPI:
     """The application of a worker process; settings from `ACTSERVE_*`."""
     settings = Settings()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every byte a client gets wrong
     return create_app(settings)
 
@@ -107,7 +125,9 @@ def _document_bodies(app: FastAPI) -> None:
 
 async def _service_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    return json_response({"error": error.text}, error.status)
+    response = json_response({"error": error.text}, error.status)
+    response.headers.update(error.headers)
+    return response
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
@@ -116,15 +136,23 @@ async def _invalid(_: Request, error: Exception) -> Response:
     return json_response({"error": printable(in_words(error.errors()))}, HTTPStatus.BAD_REQUEST)
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     """Unknown paths, wrong methods, broken multipart bodies."""
     assert isinstance(error, HTTPException)
     response = json_response({"error": printable(str(error.detail))}, error.status_code)
     response.headers.update(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        response.headers["Allow"] = allowed(request.app, request.scope["path"])
     return response
+
+
+async def _gone(_: Request, error: Exception) -> Response:
+    """The client left before its body was here: nobody reads this answer, and it is no fault of ours to log."""
+    assert isinstance(error, ClientDisconnect)
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
 async def _internal(request: Request, error: Exception) -> Response:
     """Our fault. The log has it all (Starlette raises it on to the server), the client nothing of our insides."""
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    log.error("%s %s failed", request.method, printable(request.url.path), exc_info=error)
     return json_response({"error": "internal error"}, HTTPStatus.INTERNAL_SERVER_ERROR)

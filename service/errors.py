@@ -2,18 +2,24 @@
 
 * ServiceError
   x BadRequest              400  what was sent is wrong; the text says what was expected
+  x Unauthorized            401  an admin route without a key
+  x Forbidden               403  an admin route with another key, or while no key is set
   x NotFound                404  no such activation, model or version
   x NotAcceptable           406  none of the answers' content types is in `Accept`
   x PayloadTooLarge         413  more bytes, elements or pixels than the settings allow
   x UnsupportedMediaType    415  a body of a content type that the route does not read
+    + UnsupportedEncoding        … or of a content encoding that none reads
+  x LoadFailed              500  the protocol's status for a load that was asked for and failed
+  x Unsupported             501  a part of the protocol that is left out on purpose
   x ModelUnavailable        503  the model is in the repository but could not be loaded
+  x QueueTimeout            503  the request's own `timeout` passed before it was its turn
 
 The text goes to the client as `{"error": text}`: facts and names from the request, never paths or internals.
 Anything else that is raised is our fault: logged whole, answered with a fixed text and 500.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import ClassVar
 
@@ -25,6 +31,8 @@ class ServiceError(Exception):
     """Base class; not raised itself."""
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    headers: ClassVar[Mapping[str, str]] = {}
+    """Headers that go with the status."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -33,6 +41,15 @@ class ServiceError(Exception):
 
 class BadRequest(ServiceError):
     status = HTTPStatus.BAD_REQUEST
+
+
+class Unauthorized(ServiceError):
+    status = HTTPStatus.UNAUTHORIZED
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class Forbidden(ServiceError):
+    status = HTTPStatus.FORBIDDEN
 
 
 class NotFound(ServiceError):
@@ -49,6 +66,22 @@ class PayloadTooLarge(ServiceError):
 
 class UnsupportedMediaType(ServiceError):
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class UnsupportedEncoding(UnsupportedMediaType):
+    headers: ClassVar[Mapping[str, str]] = {"Accept-Encoding": "gzip, deflate"}
+
+
+class LoadFailed(ServiceError):
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+class Unsupported(ServiceError):
+    status = HTTPStatus.NOT_IMPLEMENTED
+
+
+class QueueTimeout(ServiceError):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class ModelUnavailable(ServiceError):

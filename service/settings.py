@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PACKAGED_REPOSITORY = Path(__file__).parent.parent / "models" / "repository"
@@ -12,7 +12,7 @@ PACKAGED_REPOSITORY = Path(__file__).parent.parent / "models" / "repository"
 class Settings(BaseSettings):
     """Frozen; a value that does not fit is an error at start, before anything is loaded."""
 
-    model_config = SettingsConfigDict(env_prefix="ACTSERVE_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="ACTSERVE_", frozen=True, env_ignore_empty=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
@@ -22,8 +22,17 @@ class Settings(BaseSettings):
         description="Where models run: `cuda` refuses to start without a working GPU, `auto` takes the CPU then.",
     )
     repository: Path = Field(PACKAGED_REPOSITORY, description="Folder of models: `<name>/<version>/model.onnx`.")
+    reload_interval_seconds: float = Field(
+        2.0, ge=0, le=3600, description="Time between two looks for changes in the repository; 0 never looks."
+    )
+    max_batch_size: int = Field(
+        1024, ge=1, le=2**20, description="Most rows in one run of a model whose `model.toml` does not say."
+    )
     threads: int = Field(
         0, ge=0, le=1024, description="CPU threads of one inference; 0 is the CPU quota divided by the workers."
+    )
+    admin_key: SecretStr | None = Field(
+        None, min_length=8, description="Key for what changes the running service; while there is none, that is off."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body.")

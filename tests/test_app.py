@@ -1,10 +1,16 @@
 """The application as a whole: what no single route answers for."""
 
+import asyncio
+import gzip
+from typing import Any
+
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from service.app import create_app
 from service.engine.session import DeviceUnavailable, why_not_cuda
+from service.logs import LOGGER
 from service.settings import Settings
 
 
@@ -21,6 +27,34 @@ def test_a_fault_of_ours_is_an_answer_without_our_insides(settings: Settings) ->
 
         assert (answer.status_code, answer.json()) == (500, {"error": "internal error"})
         assert client.get("/v2/health/live").status_code == 200
+
+
+@pytest.mark.parametrize("begun", [b"", b'{"data": ', gzip.compress(b"x")[:9]])
+@pytest.mark.parametrize("encoding", [b"identity", b"gzip"])
+@pytest.mark.parametrize("path", ["/v1/activations/relu", "/v2/models/relu/infer", "/v2/repository/index"])
+def test_a_client_that_leaves_before_its_body_is_here_is_no_fault_of_ours(
+    client: TestClient, caplog: pytest.LogCaptureFixture, path: str, encoding: bytes, begun: bytes
+) -> None:
+    """Nothing is raised to the server, which would log it, and nothing is logged here."""
+    messages: list[Message] = [{"type": "http.request", "body": begun, "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json"), (b"content-encoding", encoding)]
+    scope: dict[str, Any] = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    LOGGER.addHandler(caplog.handler)
+    try:
+        asyncio.run(client.app(scope | {"state": dict(client.app_state)}, receive, send))
+    finally:
+        LOGGER.removeHandler(caplog.handler)
+
+    assert sent[0]["status"] == 400
+    assert caplog.records == []
 
 
 @pytest.mark.skipif(why_not_cuda() is None, reason="there is a GPU here")

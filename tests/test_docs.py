@@ -31,7 +31,7 @@ def test_every_setting_has_its_row() -> None:
 
 
 def _shown(default: object) -> str:
-    return "models/repository" if default == PACKAGED_REPOSITORY else str(default)
+    return {PACKAGED_REPOSITORY: "models/repository", None: "(none)"}.get(default, str(default))  # type: ignore[call-overload]
 
 
 def test_the_accuracy_page_is_the_table() -> None:

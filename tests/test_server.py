@@ -1,25 +1,16 @@
 """`python -m service` as a process: it answers, stops when told to, and says in one line why it does not start."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
-import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from service.engine.session import why_not_cuda
-
-ROOT = Path(__file__).parent.parent
-DEADLINE_S = 60
-"""For a start or a stop: each takes about 2 s, on a busy machine many times that."""
+from tests.serving import DEADLINE_S, ROOT, command, environment, get, serving
 
 
 @pytest.fixture
@@ -27,56 +18,6 @@ def repository(tmp_path: Path) -> Path:
     """One network only, to start quickly."""
     (tmp_path / "cnn-relu").symlink_to(ROOT / "models" / "repository" / "cnn-relu")
     return tmp_path
-
-
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Ours without its own settings, and those given."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("ACTSERVE_")}
-    return inherited | {f"ACTSERVE_{name.upper()}": value for name, value in settings.items()}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def command() -> list[str]:
-    return [sys.executable, "-m", "service"]
-
-
-@contextmanager
-def serving(**settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server that answers, and its address; killed if the test has not stopped it."""
-    port = free_port()
-    settings = {"device": "cpu", "threads": "1", "port": str(port)} | settings
-    with subprocess.Popen(
-        command(), cwd=ROOT, env=environment(settings), stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        try:
-            wait_until_it_answers(process, f"http://127.0.0.1:{port}")
-            yield process, f"http://127.0.0.1:{port}"
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def wait_until_it_answers(process: subprocess.Popen[str], address: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            get(f"{address}/v2/health/ready")
-        except urllib.error.URLError:
-            time.sleep(0.05)  # between two looks; there is no event to wait for
-        else:
-            return
-    pytest.fail(f"the server does not answer; exit code {process.poll()}")
-
-
-def get(url: str) -> object:
-    with urllib.request.urlopen(url, timeout=DEADLINE_S) as response:
-        return json.load(response)
 
 
 def apply_relu(address: str) -> object:

@@ -7,8 +7,10 @@ from typing import TypeAlias
 import numpy as np
 
 from service.activations.activation import Activation, Values
+from service.activations.catalogue import ACTIVATIONS
 from service.activations.graphs import DTYPES, Kernel, build
 from service.engine.session import Device, Session, Tensor
+from service.engine.statistics import Statistics
 from service.errors import BadRequest, ModelUnavailable
 
 MAX_KEPT_ELEMENTS = 4096
@@ -28,6 +30,7 @@ class Functions:
         self.device = device
         self.threads = threads
         self._capacity = capacity
+        self.statistics = {name: Statistics() for name in ACTIVATIONS}
         self._sessions: OrderedDict[Key, Session] = OrderedDict()
         self._lock = threading.Lock()
 

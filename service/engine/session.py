@@ -9,11 +9,12 @@ import contextlib
 import ctypes
 import io
 import re
-import subprocess
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -21,7 +22,28 @@ from numpy.typing import NDArray
 from onnx import helper
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from service.engine.gpu import Gpu, gpu, parse_gpu
 from service.errors import BadRequest, ModelUnavailable
+
+__all__ = [
+    "BFLOAT16",
+    "CPU",
+    "CUDA",
+    "CUDA_OPTIONS",
+    "ENGINE_ERRORS",
+    "Device",
+    "DeviceUnavailable",
+    "Gpu",
+    "Session",
+    "Tensor",
+    "TensorSpec",
+    "detect",
+    "gpu",
+    "parse_gpu",
+    "runtime_version",
+    "why_cuda_does_not_start",
+    "why_not_cuda",
+]
 
 Tensor: TypeAlias = NDArray[Any]
 
@@ -41,6 +63,8 @@ ENGINE_ERRORS = (
     ort_errors.RuntimeException,
     ort_errors.EPFail,
 )
+
+BFLOAT16 = "tensor(bfloat16)"
 
 ort.set_default_logger_severity(4)  # errors reach us as exceptions; the log would repeat them, with paths
 
@@ -123,39 +147,17 @@ def why_cuda_does_not_start() -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Gpu:
-    """One GPU, as the driver's own tool reports it."""
-
-    name: str
-    memory_total_mib: int
-    memory_used_mib: int
-
-
-def gpu() -> Gpu | None:
-    """Ask `nvidia-smi` for the first GPU; None without it."""
-    query = ["nvidia-smi", "--query-gpu=name,memory.total,memory.used", "--format=csv,noheader,nounits", "--id=0"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return parse_gpu(answer)
-
-
-def parse_gpu(answer: str) -> Gpu | None:
-    """Read one line of `nvidia-smi`: name, total MiB, used MiB; None if it is something else."""
-    fields = [part.strip() for part in answer.strip().split(",")]
-    if len(fields) != 3 or not (fields[1].isdigit() and fields[2].isdigit()):
-        return None
-    return Gpu(fields[0], int(fields[1]), int(fields[2]))
-
-
-@dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """An input or output of a model: ONNX Runtime's type string, and its shape with None where any length goes."""
+    """An input or output of a model: ONNX Runtime's type string, and its shape with None where any length goes.
+
+    Attributes:
+        symbol: the file's own name for the first dimension, where that is free and has one.
+    """
 
     name: str
     type: str
     shape: tuple[int | None, ...] | None
+    symbol: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +189,11 @@ class Session:
             raise ModelUnavailable(_in_words(error)) from error
         if session.get_providers()[0] != device.provider:
             raise ModelUnavailable(f"{device.provider} was asked for, ONNX Runtime uses {session.get_providers()}")
+        inputs = tuple(_spec(argument) for argument in session.get_inputs())
+        if {BFLOAT16, "tensor(string)"} <= {spec.type for spec in (*inputs, *map(_spec, session.get_outputs()))}:
+            raise ModelUnavailable("strings together with bfloat16 are not supported")  # no call takes both
         return cls(
-            inputs=tuple(_spec(argument) for argument in session.get_inputs()),
+            inputs=inputs,
             outputs=tuple(_spec(argument) for argument in session.get_outputs()),
             metadata=dict(session.get_modelmeta().custom_metadata_map),
             placement=_placement(session),
@@ -196,17 +201,62 @@ class Session:
             _session=session,
         )
 
-    def run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run(self, feeds: Mapping[str, Tensor], *, limit_s: float | None = None) -> dict[str, Tensor]:
         """Run the model; callable from several threads at once.
+
+        Args:
+            limit_s: stop a run that takes longer; a file may hold an endless loop.
 
         Raises:
             BadRequest: the model fails on this input; the runtime's own words.
+            ModelUnavailable: the run was stopped at the limit.
         """
-        try:
-            results = self._session.run(None, dict(feeds))
-        except ENGINE_ERRORS as error:
-            raise BadRequest(f"the model fails on this input: {_in_words(error)}") from error
+        with _deadline(limit_s) as options:
+            try:
+                results = self._results(feeds, options)
+            except ENGINE_ERRORS as error:
+                if options.terminate:
+                    raise ModelUnavailable(f"a run took more than {limit_s} s and was stopped") from error
+                raise BadRequest(f"the model fails on this input: {_in_words(error)}") from error
         return dict(zip((output.name for output in self.outputs), results, strict=True))
+
+    def _results(self, feeds: Mapping[str, Tensor], options: ort.RunOptions) -> list[Tensor]:
+        if all(spec.type != BFLOAT16 for spec in (*self.inputs, *self.outputs)):
+            results: list[Tensor] = self._session.run(None, dict(feeds), options)
+            return results
+        values = {name: _to_value(array) for name, array in feeds.items()}
+        return [_to_array(value) for value in self._session.run_with_ort_values(None, values, options)]
+
+
+@contextlib.contextmanager
+def _deadline(limit_s: float | None) -> Iterator[ort.RunOptions]:
+    """Options of a run that ends with an error at the next node once the time is over."""
+    options = ort.RunOptions()
+    if limit_s is None:
+        yield options
+        return
+    timer = threading.Timer(limit_s, setattr, (options, "terminate", True))
+    timer.start()
+    try:
+        yield options
+    finally:
+        timer.cancel()
+
+
+def _to_value(array: Tensor) -> ort.OrtValue:
+    """The runtime's own tensor over the array's memory; it knows no NumPy dtype for bfloat16, only its bits."""
+    array = np.asarray(array, order="C")
+    if array.dtype == ml_dtypes.bfloat16:
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), onnx.TensorProto.BFLOAT16)
+    return ort.OrtValue.ortvalue_from_numpy(array)
+
+
+def _to_array(value: ort.OrtValue) -> Tensor:
+    if value.data_type() != BFLOAT16:
+        array: Tensor = value.numpy()
+        return array
+    content = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())  # a copy: the value goes away
+    return np.frombuffer(bytearray(content), ml_dtypes.bfloat16).reshape(value.shape())
 
 
 def runtime_version() -> str:
@@ -229,7 +279,8 @@ def _spec(argument: Any) -> TensorSpec:
     The runtime shows a missing shape as an empty one, so a scalar's shape goes unchecked here; it checks that itself.
     """
     dimensions = tuple(d if isinstance(d, int) else None for d in argument.shape)
-    return TensorSpec(argument.name, argument.type, dimensions or None)
+    symbol = argument.shape[0] if argument.shape and isinstance(argument.shape[0], str) else None
+    return TensorSpec(argument.name, argument.type, dimensions or None, symbol)
 
 
 def _placement(session: ort.InferenceSession) -> dict[str, int]:

@@ -1,6 +1,5 @@
 """What every route needs of HTTP: content types, query strings, bodies, JSON answers. Nothing of models."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ from starlette.responses import Response
 
 from service.errors import BadRequest, NotAcceptable, UnsupportedMediaType, quoted
 from service.wire import arrays
+from service.wire.negotiation import qualities
 
 JSON = "application/json"
 NPY = "application/x-npy"
@@ -45,20 +45,14 @@ def negotiate(request: Request, offers: tuple[str, ...]) -> str:
     Raises:
         NotAcceptable: none of the offers is wanted.
     """
-    header = request.headers.get("accept", "").strip()
+    header = ", ".join(request.headers.getlist("accept")).strip()
     if not header:
         return offers[0]
-    wanted = [_accepted(part) for part in header.split(",")]
+    wanted = qualities(header)
     best = max(offers, key=lambda offer: _quality(offer, wanted))  # max keeps the first of equals
     if _quality(best, wanted) <= 0:
         raise NotAcceptable(f"Accept is {quoted(header)}; this route can answer with {', '.join(offers)}")
     return best
-
-
-def _accepted(part: str) -> tuple[str, float]:
-    media, *parameters = (piece.strip().lower() for piece in part.split(";"))
-    quality = next((p[2:] for p in parameters if p.startswith("q=")), "1")
-    return media, float(quality) if re.fullmatch(r"[01](\.\d{0,3})?", quality) else 0.0
 
 
 def _quality(offer: str, wanted: list[tuple[str, float]]) -> float:

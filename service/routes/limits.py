@@ -1,9 +1,9 @@
-"""The body's size and encoding, checked while it arrives; a pure ASGI middleware."""
+"""The body's size, checked while it arrives; a pure ASGI middleware."""
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import BadRequest, PayloadTooLarge, ServiceError, UnsupportedMediaType, quoted
+from service.errors import BadRequest, PayloadTooLarge, ServiceError, quoted
 from service.routes.http import json_response
 
 
@@ -28,9 +28,6 @@ class BodyLimit:
         await self._app(scope, *self._counted(receive, send))
 
     def _check_headers(self, request: Request) -> None:
-        encoding = request.headers.get("content-encoding", "identity").strip().lower()
-        if encoding != "identity":
-            raise UnsupportedMediaType(f"content encoding {quoted(encoding)}; send the body as it is")
         length = request.headers.get("content-length", "0")
         if not (length.isascii() and length.isdigit()):
             raise BadRequest(f"content-length is {quoted(length)}, expected a number")

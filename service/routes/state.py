@@ -9,6 +9,8 @@ from service.engine.functions import Functions
 from service.engine.pool import Pool
 from service.engine.repository import Repository
 from service.engine.session import Device
+from service.logs import Log
+from service.routes.tracing import Tracing
 from service.settings import Settings
 
 
@@ -19,6 +21,8 @@ class Services:
     functions: Functions
     repository: Repository
     pool: Pool
+    tracing: Tracing
+    log: Log
 
 
 async def _services(request: Request) -> Services:

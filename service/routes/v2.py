@@ -1,43 +1,50 @@
-"""/v2: the Open Inference Protocol, for CNNs by name and for every activation as a model of its own name.
+"""/v2: the Open Inference Protocol's health, metadata, configuration and statistics.
 
-Health, metadata and inference with JSON tensors. An activation is a model of one input `x` and one output `y`, FP32
-[-1, -1], with the native kernel; the request's `parameters` choose another kernel and set the function's own.
+CNNs are there by name, and every activation as a model of its own name: one input `x`, one output `y`, FP32 [-1, -1].
 """
 
-from collections.abc import Mapping
 from typing import Annotated
 
-import numpy as np
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from service import __version__
-from service.activations.activation import Activation
-from service.activations.catalogue import ACTIVATIONS, ALIASES
-from service.activations.graphs import KERNELS, Kernel
-from service.engine.repository import Model
-from service.engine.session import Tensor
-from service.errors import BadRequest, NotFound, ServiceError, did_you_mean, quoted
+from service.engine.repository import FILE, Port
+from service.errors import BadRequest, ServiceError, quoted
 from service.routes import examples
-from service.routes.http import JSON, json_response
+from service.routes.http import json_response
 from service.routes.models import ports
 from service.routes.state import Services, Shared
-from service.wire import arrays, datatypes, v2
+from service.routes.targets import FunctionModel, Target, all_served, asked_versions, find
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol V2"])
 
 PLATFORM = "onnxruntime_onnx"
-ACTIVATION_VERSION = "1"
-RESERVED_PARAMETERS: Mapping[str, tuple[type, ...]] = {
-    "sequence_id": (int, str),
-    "sequence_start": (bool,),
-    "sequence_end": (bool,),
-    "priority": (int,),
-    "timeout": (int,),
-    "headers": (str,),
-    "binary_data_output": (bool,),
+EXTENSIONS = (
+    "classification",
+    "model_repository",
+    "model_configuration",
+    "schedule_policy",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
+    "trace",
+    "logging",
+)
+
+CONFIG_INPUT = {"format": "FORMAT_NONE", "allow_ragged_batch": False, "optional": False}
+CONFIG_DEFAULTS = {
+    "batch_input": [],
+    "batch_output": [],
+    "optimization": {"priority": "PRIORITY_DEFAULT"},
+    "cc_model_filenames": {},
+    "metric_tags": {},
+    "parameters": {},
+    "model_warmup": [],
+    "model_transaction_policy": {"decoupled": False},
+    "response_cache": {"enable": False},
 }
-"""Parameters of the protocol, which are not an activation's, and their types; none has an effect yet."""
+"""What is the same for every model, as Triton prints it."""
 
 Name = Annotated[
     str,
@@ -46,12 +53,9 @@ Name = Annotated[
         openapi_examples=examples.path_examples("relu", "cnn-relu", "swish"),
     ),
 ]
-InferName = Annotated[
+ActivationName = Annotated[
     str,
-    Path(
-        description="A CNN's name, or an activation's; the examples of the body are for an activation.",
-        openapi_examples=examples.path_examples("relu", "swish", "leaky_relu"),
-    ),
+    Path(description="A CNN's name, or an activation's.", openapi_examples=examples.path_examples("relu", "swish")),
 ]
 Version = Annotated[str, Path(description="A version number.", openapi_examples=examples.path_examples("1"))]
 
@@ -59,7 +63,7 @@ Version = Annotated[str, Path(description="A version number.", openapi_examples=
 @router.get("", summary="Server metadata")
 async def server() -> Response:
     """Name, version and the protocol extensions that are served."""
-    return json_response({"name": "actserve", "version": __version__, "extensions": []})
+    return json_response({"name": "actserve", "version": __version__, "extensions": EXTENSIONS})
 
 
 @router.get("/health/live", summary="Is the server alive?")
@@ -72,6 +76,12 @@ async def live() -> Response:
 async def ready() -> Response:
     """200 once the models are loaded: before that the port is closed."""
     return json_response({"live": True, "ready": True})
+
+
+@router.get("/models/stats", summary="Statistics of all models")
+async def all_statistics(services: Shared) -> Response:
+    """Counts and times of every model that is served, since it was loaded."""
+    return json_response({"model_stats": [_counted(target) for target in all_served(services)]})
 
 
 @router.get("/models/{name}", summary="Model metadata")
@@ -98,125 +108,92 @@ async def version_ready(name: Name, version: Version, services: Shared) -> Respo
     return _ready(name, version, services)
 
 
-INFER_BODY = examples.json_body(
-    {"type": "object"},
-    {
-        "an activation": {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 5], "data": [-2, -1, 0, 1, 2]}]},
-        "with another kernel": {
-            "id": "42",
-            "parameters": {"kernel": "exact"},
-            "inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 2], "data": [[-2, -1], [0, 1]]}],
-            "outputs": [{"name": "y"}],
-        },
-    },
-)
+@router.get("/models/{name}/config", summary="Model configuration")
+async def config(name: Name, services: Shared) -> Response:
+    """How the model is served, as Triton's ModelConfig."""
+    return json_response(_config(name, None, services))
 
 
-@router.post("/models/{name}/infer", summary="Inference", openapi_extra=INFER_BODY)
-async def infer(name: InferName, request: Request, services: Shared) -> Response:
-    """Run a model on tensors."""
-    return await _infer(name, None, request, services)
+@router.get("/models/{name}/versions/{version}/config", summary="Configuration of one version")
+async def config_of_version(name: Name, version: Version, services: Shared) -> Response:
+    """How one version is served, as Triton's ModelConfig."""
+    return json_response(_config(name, version, services))
 
 
-@router.post("/models/{name}/versions/{version}/infer", summary="Inference with one version", openapi_extra=INFER_BODY)
-async def infer_version(name: InferName, version: Version, request: Request, services: Shared) -> Response:
-    """Run one version of a model on tensors."""
-    return await _infer(name, version, request, services)
+@router.get("/models/{name}/stats", summary="Statistics of a model")
+async def statistics(name: Name, services: Shared) -> Response:
+    """Counts and times of one model, by version."""
+    return json_response(_statistics(name, None, services))
 
 
-def _target(name: str, version: str | None, services: Services) -> Model | Activation:
-    """An activation or a CNN; the repository gives up names that are activations'.
-
-    Raises:
-        NotFound, ModelUnavailable.
-    """
-    row = ACTIVATIONS.get(name)
-    if row is None:
-        entries = services.repository.entries
-        if name not in entries:
-            nearest = did_you_mean(ALIASES.get(name, name), [*ACTIVATIONS, *entries])
-            raise NotFound(f"Request for unknown model: {quoted(name)} is not found.{nearest}")
-        return services.repository.find(name, version)
-    if version not in (None, ACTIVATION_VERSION):
-        raise NotFound(f"Request for unknown model: {name!r} version {quoted(version)} is not found; versions: 1")
-    return row
+@router.get("/models/{name}/versions/{version}/stats", summary="Statistics of one version")
+async def statistics_of_version(name: Name, version: Version, services: Shared) -> Response:
+    """Counts and times of one version."""
+    return json_response(_statistics(name, version, services))
 
 
 def _metadata(name: str, version: str | None, services: Services) -> dict[str, object]:
-    target = _target(name, version, services)
-    if isinstance(target, Activation):
-        port = {"datatype": "FP32", "shape": [-1, -1]}
-        described: tuple[object, object, object] = [ACTIVATION_VERSION], [{"name": "x"} | port], [{"name": "y"} | port]
-    else:
-        served = sorted(services.repository.entries[name].models)
-        versions = [str(target.version)] if version else [str(number) for number in served]
-        described = versions, ports(target.inputs), ports(target.outputs)
-    return {"name": name, "platform": PLATFORM} | dict(zip(("versions", "inputs", "outputs"), described, strict=True))
+    targets = asked_versions(name, version, services)
+    return {
+        "name": name,
+        "versions": [str(target.version) for target in targets],
+        "platform": PLATFORM,
+        "inputs": ports(targets[-1].inputs),
+        "outputs": ports(targets[-1].outputs),
+    }
 
 
 def _ready(name: str, version: str | None, services: Services) -> Response:
-    _target(name, version, services)
+    find(name, version, services)
     return json_response({"name": name, "ready": True})
 
 
-async def _infer(name: str, version: str | None, request: Request, services: Services) -> Response:
-    target = _target(name, version, services)
-    if "inference-header-content-length" in request.headers:
-        raise BadRequest("binary tensors are not supported yet; send the tensors as JSON `data`")
-    body = await request.body()
-    timed = await services.pool.run(lambda: _run(name, target, body, services))
-    return Response(timed.result, media_type=JSON)
-
-
-def _run(name: str, target: Model | Activation, body: bytes, services: Services) -> bytes:
-    asked = v2.decode_infer(body, max_elements=services.settings.max_tensor_elements)
-    _check_reserved(asked.parameters)
-    feeds = {tensor.name: tensor.array for tensor in asked.inputs}
-    if isinstance(target, Activation):
-        outputs, version = {"y": _apply(target, feeds, asked.parameters, services)}, ACTIVATION_VERSION
-    else:
-        outputs, version = target.run(feeds), str(target.version)
-    chosen = _chosen(asked, outputs, name)
-    return v2.encode_infer(name, version, chosen, asked.id)
-
-
-def _check_reserved(parameters: v2.Parameters) -> None:
-    for name, kinds in RESERVED_PARAMETERS.items():
-        if name in parameters and type(parameters[name]) not in kinds:
-            expected = " or ".join(kind.__name__ for kind in kinds)
-            raise BadRequest(f"parameters: {name} is {arrays.describe(parameters[name])}, expected {expected}")
-
-
-def _chosen(asked: v2.InferRequest, outputs: dict[str, Tensor], name: str) -> list[tuple[str, Tensor]]:
-    """The outputs that were asked for, in that order; all of them if none were named."""
-    if asked.outputs is None:
-        return list(outputs.items())
-    for output in asked.outputs:
-        if output.name not in outputs:
-            raise BadRequest(f"model {name!r} has no output {quoted(output.name)}; it has {list(outputs)}")
-        if "classification" in output.parameters:
-            raise BadRequest(f"output {output.name!r}: classification is not supported yet; ask for the numbers")
-    return [(output.name, outputs[output.name]) for output in asked.outputs]
-
-
-def _apply(row: Activation, feeds: dict[str, Tensor], parameters: v2.Parameters, services: Services) -> Tensor:
-    if list(feeds) != ["x"]:
-        raise BadRequest(f"model {row.name!r} takes one input, 'x', got {quoted(list(feeds))}")
-    x = feeds["x"]
-    if x.dtype != np.float32 or x.ndim != 2:
-        got = f"{datatypes.by_numpy(x.dtype).name} {list(x.shape)}"
-        raise BadRequest(f"input 'x' of model {row.name!r}: expected FP32 [-1, -1], got {got}")
-    given = {k: v for k, v in parameters.items() if k not in RESERVED_PARAMETERS}
-    kernel = _kernel(given.pop("kernel", "native"))
+def _statistics(name: str, version: str | None, services: Services) -> dict[str, object]:
+    """One entry a version. Triton answers 400 for an unknown model here, and so does this."""
     try:
-        values = row.bind(given)
+        targets = asked_versions(name, version, services)
     except ServiceError as error:
-        raise BadRequest(f"parameters: {error.text}") from error
-    return services.functions.apply(row, values, x, kernel)
+        raise BadRequest(f"requested model {quoted(name)} is not available") from error
+    return {"model_stats": [_counted(target) for target in targets]}
 
 
-def _kernel(value: object) -> Kernel:
-    for kernel in KERNELS:
-        if value == kernel:
-            return kernel
-    raise BadRequest(f"parameters: kernel is {quoted(value)}, expected one of {', '.join(KERNELS)}")
+def _counted(target: Target) -> dict[str, object]:
+    return {"name": target.name, "version": str(target.version)} | target.statistics.snapshot()
+
+
+def _config(name: str, version: str | None, services: Services) -> dict[str, object]:
+    target = find(name, version, services)
+    function = isinstance(target, FunctionModel)
+    return {
+        "name": name,
+        "platform": PLATFORM,
+        "backend": "onnxruntime",
+        "runtime": "",
+        "version_policy": {"latest": {"num_versions": 1}} if function else {"all": {}},
+        "max_batch_size": target.max_batch_size,
+        "input": [_config_port(port, target) | CONFIG_INPUT for port in target.inputs],
+        "output": [_config_port(port, target) | _config_labels(port, target) for port in target.outputs],
+        "instance_group": [_instance(name, services)],
+        "default_model_filename": FILE,
+    } | CONFIG_DEFAULTS
+
+
+def _config_port(port: Port, target: Target) -> dict[str, object]:
+    datatype = "TYPE_STRING" if port.datatype.name == "BYTES" else f"TYPE_{port.datatype.name}"
+    dims = port.shown()[1:] if target.max_batch_size else port.shown()
+    return {"name": port.name, "data_type": datatype, "dims": dims, "is_shape_tensor": False}
+
+
+def _config_labels(port: Port, target: Target) -> dict[str, object]:
+    labels = None if isinstance(target, FunctionModel) else target.description.labels_of(port.name)
+    return {"label_filename": "labels" if labels else ""}
+
+
+def _instance(name: str, services: Services) -> dict[str, object]:
+    cuda = services.device.kind == "cuda"
+    return {
+        "name": f"{name}_0",
+        "kind": "KIND_GPU" if cuda else "KIND_CPU",
+        "count": 1,
+        "gpus": [0] if cuda else [],
+    }

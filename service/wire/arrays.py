@@ -75,12 +75,12 @@ def from_json(data: object, dtype: DType, *, name: str, max_elements: int, shape
     """Read an array from what `parse_json` returned.
 
     Args:
-        data: a JSON value or a list of them, nested up to 32 deep; strings for the object dtype (stored as UTF-8
-            bytes), true and false for bool, else numbers (and for floats the strings of NON_FINITE).
+        data: a JSON value or a list of them; strings for the object dtype (stored as UTF-8 bytes), true and false for
+            bool, else numbers (and for floats the strings of NON_FINITE).
         name: what `data` is called in error texts; an index is appended, as in `data[3][1]`.
-        shape: shape of the result, from `check_shape`; `data` may then be nested in any way, only the number of its
-            elements counts (where that nesting is irregular, error texts give the index in the flattened data).
-            None: the nesting of `data` is the shape, and must be regular.
+        shape: shape of the result, from `check_shape`; `data` may then be nested in any way, as deep as JSON may be,
+            only the number of its elements counts (where that nesting is irregular, error texts give the index in the
+            flattened data). None: the nesting of `data` is the shape, must be regular and at most 32 deep.
 
     Raises:
         BadRequest: an element, the nesting or the count is wrong; the text says where.
@@ -126,35 +126,38 @@ def _flatten(data: object, name: str, *, regular: bool) -> tuple[list[object], t
     level: list[object] = [data]
     shape: list[int] = []
     while list in (kinds := set(map(type, level))):
-        _check_depth(len(shape), name)
+        if regular and len(shape) >= MAX_DIMENSIONS:
+            raise BadRequest(f"{name} is nested more than {MAX_DIMENSIONS} lists deep")
         lists = cast("list[list[object]]", level)
         if len(kinds) > 1 or len(set(map(len, lists))) > 1:
             if regular:
                 raise BadRequest(_ragged(level, name, shape))
-            flat: list[object] = []
-            _collect(level, flat, name, len(shape) - 1)
+            flat = _collect(level)
             return flat, (len(flat),)
         shape.append(len(lists[0]))
         level = list(chain.from_iterable(lists))
     return level, tuple(shape)
 
 
-def _collect(items: list[object], flat: list[object], name: str, depth: int) -> None:
-    """Append the elements of an irregular nesting to `flat`; each is touched once, however deep its neighbours are."""
-    if list not in set(map(type, items)):
-        flat.extend(items)
-        return
-    _check_depth(depth + 1, name)
-    for item in items:
-        if type(item) is list:
-            _collect(item, flat, name, depth + 1)
+def _collect(items: list[object]) -> list[object]:
+    """Return the elements of an irregular nesting; each is touched once, however deep its neighbours are.
+
+    No recursion: JSON may be nested deeper than Python's stack allows.
+    """
+    flat: list[object] = []
+    open_lists = [iter(items)]
+    while open_lists:
+        for item in open_lists[-1]:
+            if type(item) is not list:
+                flat.append(item)
+            elif list in set(map(type, item)):
+                open_lists.append(iter(item))
+                break
+            else:
+                flat.extend(item)
         else:
-            flat.append(item)
-
-
-def _check_depth(depth: int, name: str) -> None:
-    if depth >= MAX_DIMENSIONS:
-        raise BadRequest(f"{name} is nested more than {MAX_DIMENSIONS} lists deep")
+            open_lists.pop()
+    return flat
 
 
 def _ragged(level: list[object], name: str, shape: Sequence[int]) -> str:

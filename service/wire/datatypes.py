@@ -1,10 +1,11 @@
 """The V2 datatypes, each with its NumPy dtype and its ONNX Runtime type: one table, three ways to look things up.
 
-Nothing is converted here. BF16 has no NumPy dtype of its own and is not in the table.
+Nothing is converted here. NumPy has no BF16 of its own: the dtype is that of `ml_dtypes`, which ONNX uses too.
 """
 
 from dataclasses import dataclass
 
+import ml_dtypes
 import numpy as np
 
 from service.errors import BadRequest, quoted
@@ -17,6 +18,11 @@ class Datatype:
     name: str
     numpy: np.dtype[np.generic]
     onnx: str
+
+    @property
+    def has_json(self) -> bool:
+        """Whether JSON may hold it: BF16 travels as bytes only, as in Triton."""
+        return self.name != "BF16"
 
 
 DATATYPES: tuple[Datatype, ...] = tuple(
@@ -34,6 +40,7 @@ DATATYPES: tuple[Datatype, ...] = tuple(
         ("FP16", np.float16, "float16"),
         ("FP32", np.float32, "float"),
         ("FP64", np.float64, "double"),
+        ("BF16", ml_dtypes.bfloat16, "bfloat16"),
         ("BYTES", np.object_, "string"),
     )
 )

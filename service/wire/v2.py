@@ -1,62 +1,88 @@
-"""The Open Inference Protocol V2's inference request and answer, as JSON.
+"""The Open Inference Protocol V2's inference request: JSON, JSON with binary tensors behind it, or one raw tensor.
 
 A request is checked for itself here: shapes, datatypes, counts, duplicate names. Whether a model has these inputs is
-checked where the model is known. Tensors after the JSON (`binary_data_size`) and shared memory are refused.
+checked where the model is known. The answer is in v2_answer.py. Shared memory is refused.
 Beyond the protocol: FP16 may be sent as numbers, and non-finite numbers as "NaN", "Infinity" and "-Infinity"; in
 answers they are null. Unknown members are ignored, and an optional member that is null counts as absent.
 
-Source: KServe Open Inference Protocol V2, inference_rest.md.
+Source: KServe Open Inference Protocol V2, inference_rest.md; Triton's extensions binary tensor data, classification,
+schedule policy and parameters.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from service.errors import BadRequest, quoted
-from service.wire import arrays, datatypes
-from service.wire.arrays import Array, describe
-from service.wire.datatypes import Datatype
-
-Parameters: TypeAlias = Mapping[str, str | int | float | bool]
+from service.wire import v2_inputs, v2_json, v2_parameters
+from service.wire.arrays import describe
+from service.wire.v2_inputs import InputTensor, RawInput, Tail
+from service.wire.v2_parameters import Parameters
 
 MAX_ID_LENGTH = 1024
-
-_REFUSED_PARAMETERS = {
-    "binary_data_size": "binary tensors are not supported yet; send data",
-    "shared_memory_region": "shared memory is not supported; send data",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class InputTensor:
-    name: str
-    datatype: Datatype
-    array: Array
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedOutput:
+    """`classification`: how many classes to answer with instead of the tensor; None for the tensor."""
+
     name: str
-    parameters: Parameters
+    binary: bool
+    classification: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """`outputs` None: every output of the model."""
+    """One inference request.
+
+    Attributes:
+        parameters: those that the protocol does not reserve.
+        priority: 0 is the model's default, 1 the highest.
+        timeout_us: how long to wait in the queue, None if the request does not say.
+        binary_data_output: whether outputs are binary that the request does not list.
+        outputs: None for every output of the model.
+    """
 
     id: str | None
     parameters: Parameters
     inputs: tuple[InputTensor, ...]
     outputs: tuple[RequestedOutput, ...] | None
+    binary_data_output: bool
+    priority: int
+    timeout_us: int | None
+
+    def is_binary(self, name: str) -> bool:
+        """Whether the output `name` is wanted as bytes: a listed one by its own word alone, as in Triton."""
+        listed = (output.binary for output in self.outputs or () if output.name == name)
+        return next(listed, self.binary_data_output)
 
 
 _Named = TypeVar("_Named", InputTensor, RequestedOutput)
 
 
-def decode_infer(body: bytes | bytearray | memoryview, *, max_elements: int, max_tensors: int = 64) -> InferRequest:
+def header_length(values: Sequence[str]) -> int | None:
+    """Read Inference-Header-Content-Length.
+
+    Args:
+        values: of every such header of the request.
+    """
+    if not values:
+        return None
+    if len(values) > 1 or not re.fullmatch("[0-9]{1,18}", values[0]):
+        shown = quoted(values[0][:80]) if len(values) == 1 else f"there {len(values)} times"
+        raise BadRequest(f"the header Inference-Header-Content-Length is {shown}, expected one non-negative integer")
+    return int(values[0])
+
+
+def decode_infer(
+    body: bytes | memoryview, header_bytes: int | None, *, max_elements: int, max_tensors: int = 64
+) -> InferRequest:
     """Read one inference request.
 
     Args:
+        body: the whole body, decompressed; binary tensors in the result are views into it where they are aligned.
+        header_bytes: length of the JSON, None if the body is only JSON. Of a 0 see `raw_infer`.
         max_elements: limit of each input's elements.
         max_tensors: limit of the number of inputs, and of outputs.
 
@@ -64,35 +90,58 @@ def decode_infer(body: bytes | bytearray | memoryview, *, max_elements: int, max
         BadRequest: the text names the input and what was expected.
         PayloadTooLarge: an input has more than `max_elements`.
     """
-    request = _object(arrays.parse_json(body), "the request")
-    outputs = request.get("outputs")
-    return InferRequest(
+    if header_bytes is not None and not 0 <= header_bytes <= len(body):
+        length = f"{header_bytes}, expected 0…{len(body)}, the length of the body"
+        raise BadRequest(f"the header Inference-Header-Content-Length is {length}")
+    view = memoryview(body)
+    header = body if header_bytes is None else view[:header_bytes]
+    request = _object(v2_json.parse(header), "the request")
+    parameters = v2_parameters.of_request(request.get("parameters"))
+    tail, outputs = Tail(view[len(header) :]), request.get("outputs")
+
+    def read(item: Mapping[str, object], name: str) -> InputTensor:
+        return v2_inputs.read_input(item, name, tail, max_elements=max_elements)
+
+    decoded = InferRequest(
         id=_id(request.get("id")),
-        parameters=_parameters(request, "parameters"),
-        inputs=_tensors(request.get("inputs"), "inputs", max_tensors, lambda item, at: _input(item, at, max_elements)),
+        parameters=parameters.own,
+        inputs=_tensors(request.get("inputs"), "inputs", max_tensors, read),
         outputs=_tensors(outputs, "outputs", max_tensors, _output) if outputs not in (None, []) else None,
+        binary_data_output=parameters.binary_data_output,
+        priority=parameters.priority,
+        timeout_us=parameters.timeout_us,
     )
+    tail.close()
+    return decoded
 
 
-def encode_infer(
-    model_name: str,
-    model_version: str,
-    outputs: Sequence[tuple[str, Array]],
-    id: str | None,
-) -> bytes:
-    """Write the answer: `data` flat in row-major order, non-finite numbers as null."""
-    answer: dict[str, object] = {} if id is None else {"id": id}
-    answer |= {"model_name": model_name, "model_version": model_version}
-    answer["outputs"] = [
-        {
-            "name": name,
-            "datatype": datatypes.by_numpy(array.dtype).name,
-            "shape": list(array.shape),
-            "data": arrays.to_json_flat_null(array),
-        }
-        for name, array in outputs
-    ]
-    return arrays.dumps(answer)
+def raw_infer(
+    body: bytes | memoryview, inputs: Sequence[RawInput], *, model_name: str, max_elements: int
+) -> InferRequest:
+    """Read a raw request, whose Inference-Header-Content-Length is 0: the body is the model's only input.
+
+    One variable dimension is deduced from the length, and a batch of 1 is added if the model batches. Every output is
+    wanted, and binary. Three texts are Triton's.
+
+    Args:
+        inputs: of the model `model_name`.
+
+    Raises:
+        BadRequest: the model is not of that kind, or the length does not fit.
+        PayloadTooLarge: more than `max_elements`.
+    """
+    if len(inputs) != 1:
+        found = f"got {len(inputs)} inputs in {quoted(model_name)} model configuration"
+        raise BadRequest(f"Raw request must only have 1 input (found 1) to be deduced but {found}")
+    return InferRequest(
+        id=None,
+        parameters={},
+        inputs=(v2_inputs.read_raw(memoryview(body), inputs[0], max_elements=max_elements),),
+        outputs=None,
+        binary_data_output=True,
+        priority=0,
+        timeout_us=None,
+    )
 
 
 def _object(value: object, at: str) -> dict[str, object]:
@@ -106,27 +155,13 @@ def _id(value: object) -> str | None:
         raise BadRequest(f"id is {describe(value)}, expected a string")
     if value is not None and len(value) > MAX_ID_LENGTH:
         raise BadRequest(f"id has {len(value)} characters, expected at most {MAX_ID_LENGTH}")
-    return value
-
-
-def _parameters(owner: Mapping[str, object], at: str) -> Parameters:
-    """Read the optional `parameters` of a request, an input or an output."""
-    value = owner.get("parameters")
-    parameters = {} if value is None else _object(value, at)
-    checked: dict[str, str | int | float | bool] = {}
-    for key, parameter in parameters.items():
-        if not isinstance(parameter, str | int | float | bool):
-            kinds = "expected a string, a number, true or false"
-            raise BadRequest(f"{at}: {quoted(key[:80])} is {describe(parameter)}, {kinds}")
-        if key in _REFUSED_PARAMETERS:
-            raise BadRequest(f"{at}: {key}: {_REFUSED_PARAMETERS[key]}")
-        checked[key] = parameter
-    return checked
+    return value or None  # as in Triton, "" is no id
 
 
 def _tensors(
-    value: object, at: str, max_tensors: int, read: Callable[[dict[str, object], str], _Named]
+    value: object, at: str, max_tensors: int, read: Callable[[Mapping[str, object], str], _Named]
 ) -> tuple[_Named, ...]:
+    """Read the members of `inputs` or `outputs` in their order, each with its name."""
     if not isinstance(value, list) or not value:
         found = "empty or missing" if value is None or value == [] else describe(value)
         raise BadRequest(f"{at} is {found}, expected a list of objects")
@@ -134,38 +169,16 @@ def _tensors(
         raise BadRequest(f"{at} has {len(value)} tensors, expected at most {max_tensors}")
     found_names: dict[str, _Named] = {}
     for index, item in enumerate(value):
-        tensor = read(_object(item, f"{at}[{index}]"), f"{at}[{index}]")
-        if tensor.name in found_names:
-            raise BadRequest(f"{at}[{index}]: the name {quoted(tensor.name[:80])} is there already")
-        found_names[tensor.name] = tensor
+        members = _object(item, f"{at}[{index}]")
+        name = members.get("name")
+        if not isinstance(name, str) or not name:
+            shown = describe(name) if name is not None else "missing"
+            raise BadRequest(f"{at}[{index}].name is {shown}, expected a name")
+        if name in found_names:
+            raise BadRequest(f"{at.removesuffix('s')} {quoted(name[:80])} already exists in request ({at}[{index}])")
+        found_names[name] = read(members, name)
     return tuple(found_names.values())
 
 
-def _name(item: Mapping[str, object], at: str) -> str:
-    name = item.get("name")
-    if not isinstance(name, str) or not name:
-        raise BadRequest(f"{at}.name is {describe(name) if name is not None else 'missing'}, expected a name")
-    return name
-
-
-def _input(item: dict[str, object], at: str, max_elements: int) -> InputTensor:
-    name = _name(item, at)
-    at = f"input {quoted(name[:80])}"
-    _parameters(item, f"{at}: parameters")
-    for key in ("datatype", "shape", "data"):
-        if key not in item:
-            raise BadRequest(f"{at}: {key} is missing")
-    try:
-        datatype = datatypes.by_name(item["datatype"])
-    except BadRequest as exc:
-        raise BadRequest(f"{at}: {exc.text}") from exc
-    shape = arrays.check_shape(item["shape"], name=f"{at}: shape", max_elements=max_elements)
-    if not isinstance(item["data"], list):
-        raise BadRequest(f"{at}: data is {describe(item['data'])}, expected a list")
-    array = arrays.from_json(item["data"], datatype.numpy, name=f"{at}: data", max_elements=max_elements, shape=shape)
-    return InputTensor(name, datatype, array)
-
-
-def _output(item: dict[str, object], at: str) -> RequestedOutput:
-    name = _name(item, at)
-    return RequestedOutput(name, _parameters(item, f"output {quoted(name[:80])}: parameters"))
+def _output(item: Mapping[str, object], name: str) -> RequestedOutput:
+    return RequestedOutput(name, *v2_parameters.of_output(item.get("parameters"), f"output {quoted(name[:80])}"))

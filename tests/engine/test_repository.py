@@ -1,47 +1,18 @@
-"""A folder of models is served as far as it can be, and the rest is listed with the reason."""
+"""A folder of models is served as far as it can be, and the rest is listed with the reason; changes harm no request."""
 
-import json
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from service.engine import repository
-from service.engine.repository import Description, Repository
-from service.engine.session import Device
-from service.errors import BadRequest, ModelUnavailable, NotFound
-
-
-def plain(add: float = 0.0, element: int = TensorProto.FLOAT, shape: tuple[object, ...] = ("N", 3)) -> bytes:
-    """y = x + add."""
-    ports = [helper.make_tensor_value_info(name, element, list(shape)) for name in "xy"]
-    constant = helper.make_tensor("c", element, [], [add])
-    graph = helper.make_graph([helper.make_node("Add", ["x", "c"], ["y"])], "g", ports[:1], ports[1:], [constant])
-    opset = helper.make_opsetid("", 17)
-    made: bytes = helper.make_model(graph, opset_imports=[opset], ir_version=8).SerializeToString()
-    return made
-
-
-def put(folder: Path, name: str, version: str, content: bytes) -> Path:
-    path = folder / name / version / "model.onnx"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
-    return path
-
-
-def load(folder: Path, reserved: tuple[str, ...] = ()) -> Repository:
-    return repository.load(folder, Device.cpu(), threads=1, reserved=reserved)
-
-
-def test_a_plain_onnx_file_is_served_as_tensors(tmp_path: Path) -> None:
-    put(tmp_path, "plus-one", "1", plain(1.0))
-    model = load(tmp_path).find("plus-one")
-
-    assert model.description == Description()
-    np.testing.assert_array_equal(model.run({"x": np.zeros((2, 3), np.float32)})["y"], np.ones((2, 3)))
+from service.engine.model import Model
+from service.engine.overrides import Overrides
+from service.engine.repository import IndexEntry, Repository
+from service.errors import ModelUnavailable, NotFound
+from tests.engine.making import answer, load, ones, plain, put
 
 
 def test_the_highest_version_answers_and_each_can_be_asked(tmp_path: Path) -> None:
@@ -88,19 +59,6 @@ def test_a_pipe_named_like_a_model_does_not_block(tmp_path: Path) -> None:
     assert load(tmp_path).entries["pipe"].reasons[1] == "model.onnx is not a regular file"
 
 
-def test_external_data_is_not_followed(tmp_path: Path) -> None:
-    """A model that points to another file could read any file of the server."""
-    proto = onnx.load_from_string(plain())
-    constant = proto.graph.initializer[0]
-    constant.ClearField("float_data")
-    constant.data_location = TensorProto.EXTERNAL
-    constant.external_data.add(key="location", value="secret")
-    path = put(tmp_path, "spy", "1", proto.SerializeToString())
-    (path.parent / "secret").write_bytes(b"1234")
-
-    assert load(tmp_path).entries["spy"].reasons
-
-
 @pytest.mark.parametrize("name", [".hidden", "lost+found", "a b", "-rf", "ä"])
 def test_folders_that_are_no_model_names_are_ignored(tmp_path: Path, name: str) -> None:
     put(tmp_path, name, "1", plain())
@@ -130,62 +88,6 @@ def test_an_unknown_name_suggests_the_nearest(tmp_path: Path) -> None:
         load(tmp_path).find("cnn-rellu")
 
 
-@pytest.mark.parametrize(
-    ("properties", "text"),
-    [
-        ({"labels": "cat, dog"}, ""),
-        ({"labels": "[1, 2]"}, "'labels' is not a JSON list of strings"),
-        ({"card": "[]"}, "'card' is not a JSON object"),
-        ({"preprocessing": '{"size": [0, 0]}'}, "preprocessing"),
-    ],
-)
-def test_malformed_metadata_is_a_reason_not_to_serve(tmp_path: Path, properties: dict[str, str], text: str) -> None:
-    proto = onnx.load_from_string(plain())
-    helper.set_model_props(proto, properties)
-    put(tmp_path, "m", "1", proto.SerializeToString())
-
-    assert text in load(tmp_path).entries["m"].reasons[1]
-
-
-def test_our_metadata_is_read(tmp_path: Path) -> None:
-    proto = onnx.load_from_string(plain())
-    properties = {"kind": "classifier", "activation": "relu", "labels": json.dumps(["a", "b", "c"]), "card": "{}"}
-    helper.set_model_props(proto, properties)
-    put(tmp_path, "m", "1", proto.SerializeToString())
-
-    assert load(tmp_path).find("m").description == Description("classifier", "relu", ("a", "b", "c"), None, {})
-
-
-@pytest.mark.parametrize(
-    ("feeds", "text"),
-    [
-        ({}, "missing ['x']"),
-        ({"x": np.zeros((1, 3), np.float32), "z": np.zeros(1)}, "unknown ['z']"),
-        ({"x": np.zeros((1, 3))}, "expected FP32 [-1, 3], got FP64 [1, 3]"),
-        ({"x": np.zeros((1, 4), np.float32)}, "expected FP32 [-1, 3], got FP32 [1, 4]"),
-        ({"x": np.zeros(3, np.float32)}, "got FP32 [3]"),
-        ({"x": np.array([[b"a"] * 3], object)}, "got BYTES [1, 3]"),
-    ],
-)
-def test_inputs_that_do_not_fit_are_refused_with_what_would(
-    tmp_path: Path, feeds: dict[str, np.ndarray], text: str
-) -> None:
-    put(tmp_path, "m", "1", plain())
-    with pytest.raises(BadRequest) as refusal:
-        load(tmp_path).find("m").run(feeds)
-    assert text in refusal.value.text
-
-
-def test_strings_go_in_and_come_out(tmp_path: Path) -> None:
-    ports = [helper.make_tensor_value_info(name, TensorProto.STRING, ["N"]) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", ports[:1], ports[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    put(tmp_path, "echo", "1", model.SerializeToString())
-
-    answer = load(tmp_path).find("echo").run({"x": np.array([b"caf\xc3\xa9", b""], object)})["y"]
-    assert answer.tolist() == ["café", ""]
-
-
 def test_a_model_with_an_output_that_is_no_tensor_is_not_served(tmp_path: Path) -> None:
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N"])]
     outputs = [helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)]
@@ -196,25 +98,277 @@ def test_a_model_with_an_output_that_is_no_tensor_is_not_served(tmp_path: Path) 
     assert "'y': ONNX type 'seq(tensor(float))'" in load(tmp_path).entries["sequence"].reasons[1]
 
 
-def test_a_model_that_refuses_a_batch_of_one_is_served_all_the_same(tmp_path: Path) -> None:
-    """The warm-up sends one zero; this model wants an even number of them."""
-    ports = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("x", ["N"]), ("y", None))
-    ]
-    pairs = helper.make_tensor("pairs", TensorProto.INT64, [2], [-1, 2])
-    graph = helper.make_graph([helper.make_node("Reshape", ["x", "pairs"], ["y"])], "g", ports[:1], ports[1:], [pairs])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    put(tmp_path, "pairs", "1", model.SerializeToString())
-    found = load(tmp_path).find("pairs")
-
-    assert found.run({"x": np.zeros(4, np.float32)})["y"].shape == (2, 2)
-    with pytest.raises(BadRequest, match="the model fails on this input"):
-        found.run({"x": np.zeros(3, np.float32)})
+def states(found: Repository, ready_only: bool = False) -> list[tuple[str | None, str, str | None]]:
+    return [(line.version, line.state, line.reason) for line in found.index(ready_only)]
 
 
-def test_a_file_too_large_for_a_protobuf_is_not_read(tmp_path: Path) -> None:
-    """Sparse: it takes no room on the disk."""
-    path = put(tmp_path, "huge", "1", b"")
-    os.truncate(path, 2**31)
+def test_a_repository_that_is_not_there_is_an_empty_index(tmp_path: Path) -> None:
+    assert load(tmp_path / "nowhere").index() == []
 
-    assert "a model has at most 2147483647" in load(tmp_path).entries["huge"].reasons[1]
+
+def test_the_index_tells_what_is_served_and_why_the_rest_is_not(tmp_path: Path) -> None:
+    put(tmp_path, "half", "1", plain())
+    put(tmp_path, "half", "2", b"")
+    (tmp_path / "none").mkdir()
+    found = load(tmp_path)
+
+    assert found.index(ready_only=True) == [IndexEntry("half", "1", "READY")]
+    broken, nothing = found.index()[1:]
+    assert (broken.version, broken.state) == ("2", "UNAVAILABLE")
+    assert broken.reason is not None
+    assert nothing == IndexEntry("none", None, "UNAVAILABLE", "it has no version folder (1, 2, …)")
+
+
+def test_a_load_takes_what_is_new_and_lets_go_of_what_is_gone(tmp_path: Path) -> None:
+    first = put(tmp_path, "m", "1", plain(1.0))
+    found = load(tmp_path)
+    kept = found.find("m")
+    put(tmp_path, "m", "2", plain(2.0))
+    found.load("m")
+
+    assert answer(found) == 3.0
+    assert found.find("m", "1") is kept
+
+    first.unlink()
+    first.parent.rmdir()
+    found.load("m")
+    with pytest.raises(NotFound, match="versions: 2"):
+        found.find("m", "1")
+
+
+def test_a_model_that_came_after_the_start_can_be_loaded(tmp_path: Path) -> None:
+    found = load(tmp_path)
+    put(tmp_path, "m", "1", plain(1.0))
+    found.load("m")
+
+    assert answer(found) == 2.0
+
+
+def test_a_changed_file_is_loaded_anew_and_an_unchanged_one_is_not(tmp_path: Path) -> None:
+    path = put(tmp_path, "m", "1", plain(1.0))
+    found = load(tmp_path)
+    before = found.find("m")
+    found.load("m")
+    assert found.find("m") is before
+
+    path.write_bytes(plain(2.0))
+    found.load("m")
+    assert answer(found) == 3.0
+
+
+def test_a_broken_file_never_replaces_a_good_one(tmp_path: Path) -> None:
+    """Of a new version, of the same, and when the file is deleted; each is tried again when asked, and then served."""
+    path = put(tmp_path, "m", "1", plain(1.0))
+    found = load(tmp_path)
+    before = found.find("m")
+    put(tmp_path, "m", "2", b"junk")
+    path.write_bytes(plain(5.0)[:-7])
+    with pytest.raises(ModelUnavailable, match=r"failed to load 'm', version 1: .*protobuf.*; version 2: .*protobuf"):
+        found.load("m")
+
+    assert found.find("m") is before
+    assert [line[:2] for line in states(found)] == [("1", "READY"), ("2", "UNAVAILABLE")]
+    assert "protobuf" in str(states(found)[0][2])
+
+    path.unlink()
+    with pytest.raises(ModelUnavailable, match="failed to load 'm', version 1: No such file or directory"):
+        found.load("m")
+    assert answer(found) == 2.0
+
+    path.write_bytes(plain(6.0))
+    path.parent.with_name("2").rename(tmp_path / ".2")
+    found.load("m")
+    assert (answer(found), states(found)) == (7.0, [("1", "READY", None)])
+
+
+def test_a_load_tries_again_what_failed_before(tmp_path: Path) -> None:
+    """The files have not changed; what kept them from being loaded may have."""
+    put(tmp_path, "m", "1", b"")
+    working = load(tmp_path)
+    fails = [True]
+
+    def make(path: Path, version: int, overrides: Overrides) -> Model:
+        if fails.pop():
+            raise MemoryError
+        return working._make(path, version, overrides)
+
+    put(tmp_path, "n", "1", plain())
+    found = Repository(tmp_path, make)
+    found.refresh("n")
+    assert states(found) == [("1", "UNAVAILABLE", "MemoryError")]
+    found.refresh("n")
+    fails.append(False)
+    found.load("n")
+    assert states(found) == [("1", "READY", None)]
+
+
+@pytest.mark.parametrize("action", ["load", "unload"])
+def test_what_is_not_in_the_repository_is_neither_loaded_nor_unloaded(tmp_path: Path, action: str) -> None:
+    put(tmp_path, "cnn-relu", "1", plain())
+    found = load(tmp_path)
+    for name in ("cnn-reluu", "../cnn-relu", ""):
+        with pytest.raises(NotFound, match=f"failed to {action} '{name}', there is no such model in the repository"):
+            getattr(found, action)(name)
+
+
+def test_a_reserved_name_is_not_loaded(tmp_path: Path) -> None:
+    put(tmp_path, "relu", "1", plain())
+    with pytest.raises(ModelUnavailable, match="failed to load 'relu', the name is an activation's"):
+        load(tmp_path, reserved=("relu",)).load("relu")
+
+
+def test_a_model_whose_folder_is_gone_is_served_until_it_is_noticed(tmp_path: Path) -> None:
+    put(tmp_path, "m", "1", plain(1.0))
+    found = load(tmp_path)
+    (tmp_path / "m").rename(tmp_path / ".gone")
+    with pytest.raises(ModelUnavailable, match="failed to load 'm', No such file or directory"):
+        found.load("m")
+    assert answer(found) == 2.0
+
+    found.refresh("m")
+    found.refresh("m")
+    with pytest.raises(NotFound):
+        found.find("m")
+
+
+def test_an_unloaded_model_is_not_served_until_it_is_loaded(tmp_path: Path) -> None:
+    put(tmp_path, "m", "1", plain(1.0))
+    found = load(tmp_path)
+    found.unload("m")
+    found.unload("m")
+    for version in (None, "1"):
+        with pytest.raises(
+            NotFound, match=r"^Request for unknown model: 'm' has no available versions: it is unloaded$"
+        ):
+            found.find("m", version)
+    put(tmp_path, "m", "2", plain(2.0))
+    found.refresh("m")
+
+    assert states(found) == [("1", "UNAVAILABLE", "unloaded"), ("2", "UNAVAILABLE", "unloaded")]
+    found.load("m")
+    assert answer(found) == 3.0
+
+
+def test_a_model_can_be_unloaded_before_it_was_seen(tmp_path: Path) -> None:
+    found = load(tmp_path)
+    put(tmp_path, "m", "1", plain())
+    found.unload("m")
+    found.refresh("m")
+    assert states(found) == [("1", "UNAVAILABLE", "unloaded")]
+
+
+def test_a_request_finishes_on_the_model_it_began_with(tmp_path: Path) -> None:
+    """The model is held, reloaded, unloaded, and its folder deleted; the index says that it still runs."""
+    path = put(tmp_path, "m", "1", plain(1.0))
+    found = load(tmp_path)
+    held = found.find("m")
+    path.write_bytes(plain(9.0))
+    found.load("m")
+    assert (answer(found), states(found)) == (10.0, [("1", "READY", None)])
+
+    found.unload("m")
+    assert states(found) == [("1", "UNLOADING", None)]
+    (tmp_path / "m").rename(tmp_path / ".gone")
+    found.refresh("m")
+    assert states(found) == [("1", "UNLOADING", None)]
+    assert held.run(ones())["y"][0, 0] == 2.0
+
+    del held
+    assert states(found) == []
+
+
+def test_the_old_version_answers_while_the_new_one_is_made(tmp_path: Path) -> None:
+    """And a second load of the same model waits for the first."""
+    making, go_on = threading.Event(), threading.Event()
+    put(tmp_path, "m", "1", plain(1.0))
+    working = load(tmp_path)
+
+    def make(path: Path, version: int, overrides: Overrides) -> Model:
+        if version == 2:
+            making.set()
+            assert go_on.wait(10)
+        return working._make(path, version, overrides)
+
+    found = Repository(tmp_path, make)
+    found.load("m")
+    put(tmp_path, "m", "2", plain(2.0))
+    first, second = (threading.Thread(target=found.load, args=("m",)) for _ in range(2))
+    first.start()
+    assert making.wait(10)
+    second.start()
+    during = answer(found), states(found)
+    go_on.set()
+    first.join(10)
+    second.join(10)
+
+    assert during == (2.0, [("1", "READY", None), ("2", "LOADING", None)])
+    assert (answer(found), states(found)) == (3.0, [("1", "READY", None), ("2", "READY", None)])
+
+
+def test_a_storm_of_loads_unloads_and_requests_leaves_a_sound_repository(tmp_path: Path) -> None:
+    """Every request is answered rightly, or told that the model is not served."""
+    put(tmp_path, "m", "1", plain(1.0))
+    found = load(tmp_path)
+    wrong: list[object] = []
+
+    def work(number: int) -> None:
+        for step in range(12):
+            try:
+                if number % 2:
+                    (found.unload if step % 3 == 0 else found.load)("m")
+                elif answer(found) != 2.0:
+                    wrong.append("another number")
+                found.index()
+            except (ModelUnavailable, NotFound) as error:
+                if "unloaded" not in str(error):
+                    wrong.append(error)
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    found.load("m")
+
+    assert wrong == []
+    assert (answer(found), states(found)) == (2.0, [("1", "READY", None)])
+    assert not found._loading
+
+
+def test_a_model_toml_that_does_not_fit_keeps_a_model_from_being_served(tmp_path: Path) -> None:
+    """At the start; later what was served is served on, and with a sound file again as it says."""
+    put(tmp_path, "m", "1", plain(1.0))
+    config = tmp_path / "m" / "model.toml"
+    config.write_text("max_batch = 3")
+    found = load(tmp_path)
+    with pytest.raises(ModelUnavailable, match=r"not served: model.toml: unknown key 'max_batch'"):
+        found.find("m")
+
+    config.write_text("max_batch_size = 3")
+    found.load("m")
+    assert found.find("m").max_batch_size == 3
+    config.write_text("max_batch_size = -3")
+    with pytest.raises(ModelUnavailable, match=r"failed to load 'm', model.toml: max_batch_size is -3"):
+        found.load("m")
+    assert found.find("m").max_batch_size == 3
+
+
+@pytest.mark.parametrize(
+    ("policy", "served"),
+    [("", [1, 2, 10]), ('"all"', [1, 2, 10]), ("{ latest = 1 }", [10]), ("{ latest = 9 }", [1, 2, 10]), ("[2]", [2])],
+)
+def test_the_versions_that_are_served_can_be_chosen(tmp_path: Path, policy: str, served: list[int]) -> None:
+    for version in ("1", "2", "10"):
+        put(tmp_path, "m", version, plain())
+    if policy:
+        (tmp_path / "m" / "model.toml").write_text(f"versions = {policy}")
+    entry = load(tmp_path).entry("m")
+    assert (sorted(entry.models), entry.reasons) == (served, {})
+
+
+def test_a_version_that_is_chosen_and_not_there_is_listed(tmp_path: Path) -> None:
+    put(tmp_path, "m", "1", plain())
+    (tmp_path / "m" / "model.toml").write_text("versions = [1, 3]")
+    assert load(tmp_path).entry("m").reasons == {3: "No such file or directory"}

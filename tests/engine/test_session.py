@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Literal
 
+import ml_dtypes
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper
 from service.engine import session
 from service.engine.session import CPU, CUDA, Device, DeviceUnavailable, Session, detect
 from service.errors import BadRequest, ModelUnavailable
+from tests.engine.making import node, serialised
 
 HAS_GPU = session.why_not_cuda() is None
 without_gpu = pytest.mark.skipif(HAS_GPU, reason="there is a GPU here")
@@ -68,6 +70,45 @@ def test_an_input_that_does_not_fit_is_a_bad_request_in_the_runtimes_words() -> 
 
 
 @without_gpu
+def bfloat16(op: str, output: int = TensorProto.BFLOAT16, **attributes: int) -> bytes:
+    """A model from a bfloat16 input x to an output y of another type."""
+    proto = onnx.load_from_string(serialised(node(op, **attributes), element=TensorProto.BFLOAT16))
+    proto.graph.output[0].type.tensor_type.elem_type = output
+    return bytes(proto.SerializeToString())
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_bfloat16_goes_through_bit_for_bit(rows: int) -> None:
+    """The runtime has no NumPy dtype for it, so its bits are handed over."""
+    x = np.array([[1.0, -0.0, np.inf], [np.nan, 3.140625, 1e-40]], ml_dtypes.bfloat16)[:rows]
+    y = Session.load(bfloat16("Identity"), Device.cpu()).run({"x": x})["y"]
+
+    assert (y.dtype, y.shape, y.tobytes()) == (x.dtype, x.shape, x.tobytes())
+
+
+def test_bfloat16_may_become_another_type() -> None:
+    loaded = Session.load(bfloat16("Cast", TensorProto.FLOAT, to=TensorProto.FLOAT), Device.cpu())
+    y = loaded.run({"x": np.array([[1, 2, 3]], ml_dtypes.bfloat16)})["y"]
+    assert (y.dtype, y.tolist()) == (np.float32, [[1.0, 2.0, 3.0]])
+
+
+def test_a_runtime_error_with_bfloat16_is_a_bad_request_too() -> None:
+    with pytest.raises(BadRequest, match="the model fails on this input: Invalid rank for input: x"):
+        Session.load(bfloat16("Identity"), Device.cpu()).run({"x": np.zeros(3, ml_dtypes.bfloat16)})
+
+
+def test_floats_where_bfloat16_is_wanted_are_refused() -> None:
+    with pytest.raises(BadRequest, match="the model fails on this input"):
+        Session.load(bfloat16("Identity"), Device.cpu()).run({"x": np.zeros((1, 3), np.float32)})
+
+
+def test_strings_beside_bfloat16_are_refused_at_loading() -> None:
+    """No call of the runtime takes both."""
+    content = bfloat16("Cast", TensorProto.STRING, to=TensorProto.STRING)
+    with pytest.raises(ModelUnavailable, match="strings together with bfloat16 are not supported"):
+        Session.load(content, Device.cpu())
+
+
 def test_auto_takes_the_cpu_and_says_why() -> None:
     """The list of available providers names CUDA wherever onnxruntime-gpu is installed; that is not believed."""
     found = detect("auto")
@@ -189,7 +230,8 @@ def imports(source: str) -> str:
 def test_loading_prints_nothing() -> None:
     """The runtime's own log would show the server's paths, and repeat what is raised."""
     code = (
-        "from service.engine.session import *\ntry: Session.load(b'junk', Device.cpu())\nexcept ModelUnavailable: pass"
+        "from service.engine.session import Device, Session\nfrom service.errors import ModelUnavailable\n"
+        "try: Session.load(b'junk', Device.cpu())\nexcept ModelUnavailable: pass"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")

@@ -1,6 +1,10 @@
 """A repository of small models that know nothing of this service, and a client of an application that serves them."""
 
+import io
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -10,7 +14,10 @@ from onnx import TensorProto, helper
 from starlette.testclient import TestClient
 
 from service.app import create_app
+from service.logs import LOGGER
+from service.routes.state import Services
 from service.settings import Settings
+from service.wire.datatypes import DATATYPES
 
 FLOAT = TensorProto.FLOAT
 Shape: TypeAlias = tuple[int | None, ...]
@@ -55,19 +62,86 @@ FILES = {
 }
 """By name and version. Those after `versions` cannot be served, or not all of them."""
 
+ELEMENTS = {"FP16": "FLOAT16", "FP32": "FLOAT", "FP64": "DOUBLE", "BF16": "BFLOAT16", "BYTES": "STRING"}
+"""ONNX's names of datatypes, where they differ from V2's."""
+
+ECHOES = {
+    f"echo_{datatype.name.lower()}/1": model(
+        one("Identity"),
+        element=TensorProto.DataType.Value(ELEMENTS.get(datatype.name, datatype.name)),
+        shape=(None, None),
+    )
+    for datatype in DATATYPES
+}
+"""y = x in each datatype, of any two dimensions."""
+
+LABELLED = model(one("Identity"), shape=(None, None), labels='["cat", "dog", ""]')
+
+KEY = "correct horse battery"
+ADMIN = {"Authorization": f"Bearer {KEY}"}
+
+
+@contextmanager
+def application(**settings: Any) -> Iterator[TestClient]:
+    """A client of an application of its own, on the CPU; the log is put back as it was before."""
+    before = list(LOGGER.handlers), LOGGER.propagate, LOGGER.level
+    try:
+        made = create_app(Settings(**({"device": "cpu", "threads": 1} | settings)))
+        with TestClient(made, raise_server_exceptions=False) as client:
+            yield client
+    finally:
+        LOGGER.handlers[:], LOGGER.propagate = before[0], before[1]
+        LOGGER.setLevel(before[2])
+
+
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    """Models by name and version, as a repository."""
+    for place, content in files.items():
+        (folder / place).mkdir(parents=True)
+        (folder / place / "model.onnx").write_bytes(content)
+
 
 @pytest.fixture(scope="session")
 def plain_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """A client of an application that serves FILES."""
+    """A client of an application that serves FILES and ECHOES."""
     folder: Path = tmp_path_factory.mktemp("repository")
-    for place, content in FILES.items():
-        (folder / place).mkdir(parents=True)
-        (folder / place / "model.onnx").write_bytes(content)
+    write(folder, FILES | ECHOES | {"labelled/1": LABELLED})
     (folder / "empty").mkdir()
     (folder / ".hidden").mkdir()
-    settings = Settings(device="cpu", threads=1, repository=folder)
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with application(repository=folder) as client:
         yield client
+
+
+@dataclass(frozen=True)
+class Running:
+    """An application for one test, that an admin may change: its client, its repository, what it logs."""
+
+    client: TestClient
+    folder: Path
+    log: io.StringIO
+
+    @property
+    def services(self) -> Services:
+        services: Services = self.client.app_state["services"]
+        return services
+
+    def use(self, **fakes: Any) -> None:
+        """Have the routes use others in the place of some services."""
+        self.client.app_state["services"] = replace(self.services, **fakes)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """It serves `versions`, `half`, `total`, `fixed` and `grow`, 4 rows a run, and does not look for changes itself."""
+    folder, chosen = tmp_path / "repository", ("versions", "half", "total", "fixed", "grow")
+    write(folder, {place: content for place, content in FILES.items() if place.startswith(chosen)})
+    settings = {"repository": folder, "admin_key": KEY, "reload_interval_seconds": 0, "max_batch_size": 4}
+    with application(**settings) as client:
+        log = io.StringIO()
+        handler = LOGGER.handlers[0]
+        assert isinstance(handler, logging.StreamHandler)
+        handler.setStream(log)
+        yield Running(client, folder, log)
 
 
 @pytest.fixture

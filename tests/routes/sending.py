@@ -1,6 +1,7 @@
 """What the tests of the routes share: bodies to send, and answers read back."""
 
 import io
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,7 @@ POST_ROUTES = (
 )
 
 JSON, NPY, PNG, JPEG = "application/json", "application/x-npy", "image/png", "image/jpeg"
+LENGTH = "inference-header-content-length"
 
 
 def send(client: TestClient, path: str, body: bytes, kind: str, **options: Any) -> httpx2.Response:
@@ -40,6 +42,29 @@ def apply(client: TestClient, name: str, data: Any, **members: Any) -> httpx2.Re
 
 def infer(client: TestClient, name: str, *inputs: Mapping[str, Any], **members: Any) -> httpx2.Response:
     return client.post(f"/v2/models/{name}/infer", json={"inputs": list(inputs), **members})
+
+
+def infer_bytes(client: TestClient, name: str, body: bytes, length: object = None, **headers: str) -> httpx2.Response:
+    """Send a body with the length of its JSON, and as tritonclient does without a content type."""
+    more = {} if length is None else {LENGTH: str(length)}
+    return client.post(f"/v2/models/{name}/infer", content=body, headers=headers | more)
+
+
+def read_binary(response: httpx2.Response) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """An answer's JSON, and the bytes of its binary outputs by name: read as tritonclient reads them."""
+    assert response.status_code == 200, response.text
+    header = int(response.headers.get(LENGTH, len(response.content)))
+    assert response.headers["content-type"] == ("application/octet-stream" if LENGTH in response.headers else JSON)
+    answer, rest = json.loads(response.content[:header]), response.content[header:]
+    found: dict[str, bytes] = {}
+    for output in answer["outputs"]:
+        size = output.get("parameters", {}).get("binary_data_size")
+        if size is not None:
+            assert "data" not in output
+            found[output["name"]], rest = rest[:size], rest[size:]
+            assert len(found[output["name"]]) == size
+    assert rest == b""
+    return answer, found
 
 
 def tensor(array: Array, datatype: str = "FP32", name: str = "x") -> dict[str, Any]:

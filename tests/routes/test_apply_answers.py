@@ -56,7 +56,15 @@ def test_accept_chooses_the_answer(
     assert response.headers["content-type"] == (chosen or default)
 
 
-@pytest.mark.parametrize("accept", ["text/html", "*/*;q=0", "application/xml, image/webp", "q", ",", "image/png;q=2"])
+def test_accept_in_two_headers_is_one_list(client: TestClient) -> None:
+    headers = [("content-type", JSON), ("accept", f"{JSON};q=0.1"), ("accept", NPY)]
+    response = client.post("/v1/activations/relu", content=b'{"data": [1]}', headers=headers)
+    assert response.headers["content-type"] == NPY
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/html", "*/*;q=0", "application/xml, image/webp", "q", ",", "image/png;q=2", "*/*;q=1.001"]
+)
 def test_an_answer_that_nobody_wants_is_406(client: TestClient, accept: str) -> None:
     text = refused(send(client, "/v1/activations/relu", b'{"data": 1}', JSON, accept=accept), 406)
     assert text.endswith("this route can answer with application/json, application/x-npy, image/png")

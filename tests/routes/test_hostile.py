@@ -125,7 +125,12 @@ GOOD = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}
         pytest.param({"outputs": [{"name": "q"}]}, 400, id="T03 unknown"),
         pytest.param({"outputs": [{"name": "y"}, {"name": "y"}]}, 400, id="T03 twice"),
         pytest.param({"outputs": [{"name": str(i)} for i in range(10_000)]}, 400, id="J20 outputs"),
-        pytest.param({"outputs": [{"name": "y", "parameters": {"classification": 2}}]}, 400, id="T25"),
+        *(
+            pytest.param({"outputs": [{"name": "y", "parameters": {"classification": k}}]}, 400, id=f"T25 {k!r}")
+            for k in (-1, "2", 1.5, True, 2**64)
+        ),
+        pytest.param({"outputs": [{"name": "y", "parameters": {"binary_data": 1}}]}, 400, id="binary_data"),
+        pytest.param({"outputs": [{"name": "y", "parameters": {"shared_memory_region": "a"}}]}, 400, id="T24 output"),
         pytest.param({"shape": None}, 400, id="T04 null"),
         pytest.param({"shape": [1.0, 2]}, 400, id="T04 float"),
         pytest.param({"shape": [True, 2]}, 400, id="T04 boolean"),

@@ -193,12 +193,11 @@ def test_data_that_are_not_finite_are_answered_and_not_an_error(client: TestClie
 
 @pytest.mark.parametrize(
     ("data", "got"),
-    [([1.0], "[1]"), (np.zeros((3, 32, 32)).tolist(), "[3, 32, 32]"), (np.zeros((1, 3, 31, 32)).tolist(), "[1, 3, 31")],
+    [([1.0], "[1]"), (np.zeros((3, 32, 32)).tolist(), "[3,32,32]"), (np.zeros((1, 3, 31, 32)).tolist(), "[1,3,31,32]")],
 )
 def test_a_tensor_of_another_shape_is_refused_with_the_right_one(client: TestClient, data: Any, got: str) -> None:
     text = refused(client.post(PREDICT, json={"data": data}), 400)
-    assert text.startswith("input 'image' of model 'cnn-relu': expected FP32 [-1, 3, 32, 32], got ")
-    assert got in text
+    assert text == f"unexpected shape for input 'image' for model 'cnn-relu'. Expected [-1,3,32,32], got {got}"
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "image/svg+xml", "application/x-www-form-urlencoded", "video/mp4"])

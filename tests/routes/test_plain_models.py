@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from tests.routes.sending import NPY, PNG, answered, encoded, infer, refused, send, tensor, to_npy
+from tests.routes.conftest import ECHOES, FILES
+from tests.routes.sending import NPY, PNG, answered, encoded, infer, infer_bytes, refused, send, tensor, to_npy
+from tests.wire.tensors import binary_input, request
 
 CUBE = np.arange(120, dtype=np.float32).reshape(2, 3, 4, 5)
 
@@ -14,7 +16,7 @@ CUBE = np.arange(120, dtype=np.float32).reshape(2, 3, 4, 5)
 def test_all_that_is_in_the_folder_is_listed(plain_client: TestClient) -> None:
     shown = {model["name"]: model["state"] for model in answered(plain_client.get("/v1/models"))["models"]}
     unavailable = {"broken", "mislabelled", "relu", "empty"}
-    served = {"cube", "counts", "twice", "total", "fixed", "grow", "scalar", "versions", "half"}
+    served = {place.partition("/")[0] for place in (*FILES, *ECHOES)} - unavailable | {"labelled"}
     assert shown == dict.fromkeys(served, "READY") | dict.fromkeys(unavailable, "UNAVAILABLE")
 
 
@@ -104,8 +106,9 @@ def test_infer_answers_with_the_outputs(
 @pytest.mark.parametrize(
     ("name", "data", "text"),
     [
-        ("fixed", [[1, 2, 3]], "input 'x' of model 'fixed': expected FP32 [2, 3]"),
-        ("cube", [1], "input 'x' of model 'cube': expected FP32 [-1, 3, 4, 5]"),
+        ("fixed", [[1, 2]], "unexpected shape for input 'x' for model 'fixed'. Expected [-1,3], got [1,2]"),
+        ("fixed", [], "unexpected shape for input 'x' for model 'fixed'. Expected [-1,3], got [0]"),
+        ("cube", [1], "unexpected shape for input 'x' for model 'cube'. Expected [-1,3,4,5], got [1]"),
         ("counts", [1.5], "data[0] is 1.5, expected an integer"),
         ("counts", ["1"], "data[0] is the string '1', expected an integer"),
         ("twice", [1], "data[0] is 1, expected a string"),
@@ -116,6 +119,55 @@ def test_infer_answers_with_the_outputs(
 def test_data_that_a_model_does_not_take_are_refused(plain_client: TestClient, name: str, data: Any, text: str) -> None:
     response = plain_client.post(f"/v1/models/{name}/predict", json={"data": data})
     assert refused(response, 400).startswith(text)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 7])
+def test_a_model_whose_file_fixes_the_rows_takes_any_number(plain_client: TestClient, rows: int) -> None:
+    """The file says 2; more are run in parts, the last of them filled up."""
+    data = np.arange(rows * 3, dtype=np.float32).reshape(rows, 3)
+    answer = answered(plain_client.post("/v1/models/fixed/predict", json={"data": data.tolist()}))
+    assert answer["outputs"] == [{"name": "y", "datatype": "FP32", "shape": [rows, 3], "data": (-data).tolist()}]
+    (output,) = answered(infer(plain_client, "fixed", tensor(data)))["outputs"]
+    assert (output["shape"], output["data"]) == ([rows, 3], (-data).ravel().tolist())
+
+
+X = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}
+DOUBLE, COLUMN = X | {"datatype": "FP64"}, X | {"shape": [3, 1]}
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "text"),
+    [
+        ("fixed", [X | {"name": "z"}], "unexpected inference input 'z' for model 'fixed'"),
+        ("fixed", [X, X | {"name": "z"}], "unexpected inference input 'z' for model 'fixed'"),
+        ("fixed", [DOUBLE], "inference input 'x' data-type is 'FP64', but model 'fixed' expects 'FP32'"),
+        ("fixed", [COLUMN], "unexpected shape for input 'x' for model 'fixed'. Expected [-1,3], got [3,1]"),
+        (
+            "total",
+            [{"name": "a", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}],
+            "expected 2 inputs but got 1 inputs for model 'total'. Got input(s) ['a'], but missing required input(s) "
+            "['b']",
+        ),
+        ("relu", [X | {"name": "z"}], "unexpected inference input 'z' for model 'relu'"),
+        ("relu", [DOUBLE], "inference input 'x' data-type is 'FP64', but model 'relu' expects 'FP32'"),
+        ("relu", [X | {"shape": [3]}], "unexpected shape for input 'x' for model 'relu'. Expected [-1,-1], got [3]"),
+    ],
+)
+def test_inputs_that_a_model_does_not_take_are_refused_in_tritons_words(
+    plain_client: TestClient, name: str, inputs: list[dict[str, Any]], text: str
+) -> None:
+    assert refused(infer(plain_client, name, *inputs), 400).startswith(text)
+
+
+def test_rows_that_differ_between_inputs_are_refused(plain_client: TestClient) -> None:
+    inputs = [tensor(np.ones((rows, 2)), name=name) for name, rows in (("a", 1), ("b", 2))]
+    text = refused(infer(plain_client, "total", *inputs), 400)
+    assert text.startswith("input 'b' batch size does not match other inputs for 'total'")
+
+
+def test_bytes_that_are_no_utf_8_are_refused(plain_client: TestClient) -> None:
+    body, length = request(binary_input("BYTES", [1], 6), raw=b"\2\0\0\0\xff\xfe")
+    assert "not valid UTF-8" in refused(infer_bytes(plain_client, "twice", body, length), 400)
 
 
 def test_a_picture_for_a_model_that_does_not_say_how_is_refused(plain_client: TestClient) -> None:

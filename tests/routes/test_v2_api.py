@@ -1,4 +1,8 @@
-"""/v2: the Open Inference Protocol with JSON tensors, for CNNs and for activations."""
+"""/v2: the Open Inference Protocol with JSON tensors, for CNNs and for activations.
+
+What Triton adds is in test_v2_binary, test_v2_classification, test_v2_statistics, test_v2_repository and
+test_v2_settings.
+"""
 
 from typing import Any
 
@@ -6,7 +10,9 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from service import __version__
 from service.activations.catalogue import ACTIVATIONS
+from service.engine.session import Session
 from tests.routes.sending import JPEG, answered, infer, refused, send, tensor
 
 X = np.array([[-2.0, -0.5, 0.0], [0.5, 1.0, 4.0]])
@@ -28,10 +34,14 @@ def test_health_is_told(client: TestClient, path: str, answer: dict[str, Any]) -
     assert answered(client.get(f"/v2/{path}")) == answer
 
 
-def test_the_server_claims_no_extension_that_it_lacks(client: TestClient) -> None:
+def test_the_server_names_the_extensions_that_it_has(client: TestClient) -> None:
+    """Each has tests of its own; shared memory, sequences and ensembles are not among them."""
     server = answered(client.get("/v2"))
-    assert (server["name"], server["extensions"]) == ("actserve", [])
-    assert server["version"]
+    assert (server["name"], server["version"]) == ("actserve", __version__)
+    assert server["extensions"] == [
+        "classification", "model_repository", "model_configuration", "schedule_policy", "binary_tensor_data",
+        "parameters", "statistics", "trace", "logging",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("version", ["", "/versions/1"])
@@ -115,13 +125,23 @@ def test_outputs_come_as_they_were_asked_for(client: TestClient, asked: list[str
     assert [output["name"] for output in outputs] == names
 
 
-@pytest.mark.parametrize("id", ["42", "", "a\nb", "größe", "\u202e"])
+def test_an_unknown_output_is_refused_before_the_model_runs(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(Session, "run")
+    text = refused(infer(client, "cnn-relu", tensor(IMAGE, name="image"), outputs=[{"name": "z"}]), 400)
+    assert text == "unexpected inference output 'z' for model 'cnn-relu'"
+
+
+@pytest.mark.parametrize("id", ["42", " ", "a\nb", "größe", "\u202e"])
 def test_the_id_comes_back(client: TestClient, id: str) -> None:
     assert answered(infer(client, "relu", tensor(X), id=id))["id"] == id
 
 
-def test_without_an_id_there_is_none(client: TestClient) -> None:
-    assert "id" not in answered(infer(client, "relu", tensor(X)))
+@pytest.mark.parametrize("members", [{}, {"id": None}, {"id": ""}])
+def test_without_an_id_there_is_none(client: TestClient, members: dict[str, Any]) -> None:
+    """An empty one counts as none, as in Triton."""
+    assert "id" not in answered(infer(client, "relu", tensor(X), **members))
 
 
 def test_numbers_that_are_not_finite_are_null_in_answers(client: TestClient) -> None:
@@ -166,5 +186,5 @@ def test_an_unknown_version_is_404_with_those_that_exist(client: TestClient, nam
         client.post(f"/v2/models/{name}/versions/{version}/infer", json={}),
     ):
         text = refused(response, 404)
-        assert text.startswith(f"Request for unknown model: {name!r} version '")
-        assert text.endswith("is not found; versions: 1")
+        assert text.startswith(f"Request for unknown model: {name!r} version {version} is not found")
+        assert text.endswith("; versions: 1")

@@ -212,12 +212,18 @@ def nested(depth: int, inner: object) -> object:
 
 def test_32_levels_are_read_and_33_are_refused() -> None:
     assert read(nested(32, 1)).shape == (1,) * 32
-    for data in (nested(33, 1), [nested(32, 1), 2], nested(1000, 1)):
+    for depth in (33, 1000):
         with pytest.raises(BadRequest, match="32"):
-            read(data, shape=(1,))
-    assert read([nested(31, 1), 2], shape=(2,)).shape == (2,)
-    with pytest.raises(BadRequest, match="32"):
-        read(nested(33, 1))
+            read(nested(depth, 1))
+
+
+def test_data_with_a_shape_may_be_nested_as_deep_as_json() -> None:
+    """Deeper than Python's stack, in a regular nesting and in others."""
+    deep = nested(1023, 1)
+    assert read(deep, shape=(1,)).tolist() == [1]
+    assert read([0, deep, [2, 3], 4], shape=(5,)).tolist() == [0, 1, 2, 3, 4]
+    with pytest.raises(BadRequest, match="the string 'x'"):
+        read(nested(1023, "x"), shape=(1,))
 
 
 def test_more_elements_than_allowed_are_too_large() -> None:

@@ -17,17 +17,23 @@ def test_each_datatype_is_found_by_each_of_its_three_names(datatype: Datatype) -
 
 @pytest.mark.parametrize(
     ("name", "onnx"),
-    [("FP32", "tensor(float)"), ("FP64", "tensor(double)"), ("FP16", "tensor(float16)"), ("BYTES", "tensor(string)")],
+    [
+        ("FP32", "tensor(float)"),
+        ("FP64", "tensor(double)"),
+        ("FP16", "tensor(float16)"),
+        ("BF16", "tensor(bfloat16)"),
+        ("BYTES", "tensor(string)"),
+    ],
 )
 def test_onnx_names_that_are_not_numpys(name: str, onnx: str) -> None:
     assert datatypes.by_name(name).onnx == onnx
 
 
 @pytest.mark.parametrize(
-    "name", ["fp32", "FLOAT", "FP128", "BF16", "", "FP32 ", None, 1, ["FP32"], "\ud800", "x" * 9999]
+    "name", ["fp32", "FLOAT", "FP128", "bf16", "", "FP32 ", None, 1, ["FP32"], "\ud800", "x" * 9999]
 )
 def test_an_unknown_name_is_refused_with_the_known_ones(name: object) -> None:
-    with pytest.raises(BadRequest, match=r"BOOL, INT8, .*FP32, FP64, BYTES") as caught:
+    with pytest.raises(BadRequest, match=r"BOOL, INT8, .*FP32, FP64, BF16, BYTES") as caught:
         datatypes.by_name(name)
     assert len(caught.value.text) < 300
 
@@ -39,5 +45,9 @@ def test_a_dtype_without_a_datatype_is_refused(dtype: str) -> None:
 
 
 def test_an_onnx_type_that_cannot_be_sent_is_an_error_of_the_model() -> None:
-    with pytest.raises(ValueError, match=r"tensor\(bfloat16\)"):
-        datatypes.by_onnx("tensor(bfloat16)")
+    with pytest.raises(ValueError, match=r"tensor\(complex64\)"):
+        datatypes.by_onnx("tensor(complex64)")
+
+
+def test_all_but_bf16_may_be_json() -> None:
+    assert [datatype.name for datatype in DATATYPES if not datatype.has_json] == ["BF16"]

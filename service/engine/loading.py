@@ -1,0 +1,188 @@
+"""From a version folder to a model that has run: its file, a session, what `model.toml` changes, a trial of its rows.
+
+Whether the first axis is a batch cannot be read off a file: a softmax over axis 0 has the same shapes as a model of
+independent rows. So it is tried: rows that are run together must give what each gives alone. Only then are requests
+split, filled up, or later merged with others'; `model.toml` can say otherwise.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+
+from service.engine import folder
+from service.engine.model import Description, Model, Port
+from service.engine.overrides import Overrides
+from service.engine.session import Device, Session, Tensor, TensorSpec
+from service.errors import BadRequest, ModelUnavailable
+
+log = logging.getLogger("actserve.repository")
+
+TRIAL_ROWS = 3
+TRIAL_LIMIT_S = 60.0
+"""For a run at loading: a file may hold an endless loop."""
+MAX_TRIAL_ELEMENTS = 2**26
+"""A model with larger inputs is served without having been tried: a shape of 2⁴⁰ costs a file only a few bytes."""
+
+Feeds = dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Makes models for one device.
+
+    Attributes:
+        threads: CPU threads of one run.
+        max_batch_size: rows of one run where `model.toml` sets no other number.
+    """
+
+    device: Device
+    threads: int
+    max_batch_size: int
+
+    def __call__(self, path: Path, version: int, overrides: Overrides) -> Model:
+        """Load a version of the model in the folder, and run it.
+
+        Raises:
+            ModelUnavailable, ValueError, OSError: it cannot be served; says why.
+        """
+        session = Session.load(folder.read_model(path / str(version)), self.device, threads=self.threads)
+        inputs, outputs = (tuple(Port.of(spec) for spec in specs) for specs in (session.inputs, session.outputs))
+        description = Description.of(session.metadata, overrides)
+        _check_labels(description, outputs)
+        warm = _warm_up(session, inputs, f"model {path.name} version {version}")
+        max_batch_size, fixed_rows = self._batch(session, inputs, overrides, warm)
+        if max_batch_size and fixed_rows:  # model.toml says that what the file fixes is a batch: so any number goes
+            inputs, outputs = (tuple(port.with_any_rows() for port in ports) for ports in (inputs, outputs))
+        return Model(path.name, version, inputs, outputs, description, session, max_batch_size, fixed_rows)
+
+    def _batch(self, session: Session, inputs: Sequence[Port], overrides: Overrides, warm: bool) -> tuple[int, int]:
+        """Rows of a run at most, and the number that the file fixes: the model's `max_batch_size` and `fixed_rows`."""
+        wanted = overrides.max_batch_size
+        if wanted is not None:
+            rows = _rows(session.inputs)
+            if wanted and rows is None:
+                raise ModelUnavailable(
+                    f"{folder.CONFIG}: max_batch_size is {wanted}, but the inputs' first axes are not one batch"
+                )
+            return wanted, rows or 0 if wanted else 0
+        rows = _rows([*session.inputs, *session.outputs]) if inputs else None
+        if rows is None or (rows != 1 and not (warm and rows_are_independent(session, inputs, rows))):
+            return 0, 0
+        return (0, rows) if rows else (self.max_batch_size, 0)
+
+
+def _rows(specs: Sequence[TensorSpec]) -> int | None:
+    """The length of the first axis that all share: 0 if it is free, None if there is no such axis."""
+    firsts = {(None if s.shape is None else s.shape[0] or 0) for s in specs}
+    symbols = {s.symbol for s in specs if s.symbol is not None}
+    return firsts.pop() if len(firsts) == 1 and len(symbols) <= 1 else None
+
+
+def _check_labels(description: Description, outputs: Sequence[Port]) -> None:
+    shapes = {port.name: port.shape for port in outputs}
+    unknown = [name for name in description.output_labels or {} if name not in shapes]
+    if unknown:
+        raise ModelUnavailable(f"{folder.CONFIG}: labels of {unknown}, but the model has outputs {list(shapes)}")
+    classes = (shapes.get("probabilities") or (None,))[-1]
+    if description.labels is not None and classes not in (None, len(description.labels)):
+        raise ModelUnavailable(f"there are {len(description.labels)} labels for {classes} classes")
+
+
+def _warm_up(session: Session, inputs: Sequence[Port], name: str) -> bool:
+    """Run once on zeros, with 1 wherever any length goes; a model may refuse such an input and still be sound.
+
+    Returns:
+        Whether the model has run.
+    """
+    if _elements(inputs) > MAX_TRIAL_ELEMENTS:
+        log.warning("%s: its inputs are too large for a warm-up run", name)
+        return False
+    feeds = {port.name: _strings(port, 1) if _is_text(port) else _zeros(port) for port in inputs}
+    try:
+        session.run(feeds, limit_s=TRIAL_LIMIT_S)
+    except BadRequest as error:
+        log.warning("%s: the warm-up run failed: %s", name, error)
+        return False
+    return True
+
+
+def rows_are_independent(session: Session, inputs: Sequence[Port], fixed: int) -> bool:
+    """Try whether several rows together give what each gives alone.
+
+    Args:
+        inputs: whose first axis is in question; anything below 2 rows goes for a free one.
+        fixed: the number of rows that every run must have; 0 if any number goes. A row is then alone among copies.
+    """
+    rows = fixed or TRIAL_ROWS
+    if _elements(inputs) // (fixed or 1) * rows > MAX_TRIAL_ELEMENTS:
+        return False
+    feeds = {port.name: _strings(port, rows) if _is_text(port) else _numbers(port, rows) for port in inputs}
+    try:
+        together = session.run(feeds, limit_s=TRIAL_LIMIT_S)
+        if any(array.shape[:1] != (rows,) for array in together.values()):
+            return False
+        for row, alone in _alone(feeds, fixed):
+            outputs = session.run(alone, limit_s=TRIAL_LIMIT_S)
+            if not all(_alike(outputs[name], array[row : row + 1]) for name, array in together.items()):
+                return False
+    except BadRequest:
+        return False
+    return True
+
+
+def _alone(feeds: Mapping[str, Tensor], fixed: int) -> Iterator[tuple[int, Feeds]]:
+    for row in (0, fixed - 1) if fixed else range(TRIAL_ROWS):
+        yield row, {name: np.repeat(array[row : row + 1], fixed or 1, axis=0) for name, array in feeds.items()}
+
+
+def _alike(outputs: Tensor, row: Tensor) -> bool:
+    """Whether each of the outputs is the row: exactly, or for floats but for another order of summation."""
+    if outputs.ndim != row.ndim or outputs.shape[1:] != row.shape[1:]:
+        return False
+    if row.dtype.kind in "biuO":
+        return bool(np.all(outputs == row))
+    tolerance = 1e-3 if row.dtype.itemsize > 2 else 3e-2
+    wanted, got = row.astype(np.float64), outputs.astype(np.float64)
+    scale = np.max(np.abs(wanted), initial=0.0, where=np.isfinite(wanted))
+    return np.allclose(got, wanted, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+
+
+def _shape(port: Port) -> tuple[int, ...]:
+    return tuple(1 if d is None else d for d in port.shape or ())
+
+
+def _elements(inputs: Sequence[Port]) -> int:
+    elements = 0
+    for port in inputs:
+        count = 1
+        for length in _shape(port):
+            count *= length  # Python's integers do not overflow
+        elements += count
+    return elements
+
+
+def _is_text(port: Port) -> bool:
+    return port.datatype.name == "BYTES"
+
+
+def _strings(port: Port, rows: int) -> Tensor:
+    shape = _shape(port)
+    return np.full((rows, *shape[1:]) if rows > 1 else shape, "", dtype=object)
+
+
+def _zeros(port: Port) -> Tensor:
+    return np.zeros(_shape(port), port.datatype.numpy)
+
+
+def _numbers(port: Port, rows: int) -> Tensor:
+    """Rows that differ; whole numbers are 0 or 1, since they may be places in a table."""
+    random = np.random.default_rng(0)
+    shape = (rows, *_shape(port)[1:])
+    dtype = port.datatype.numpy
+    if dtype.kind == "f" or dtype == ml_dtypes.bfloat16:
+        return random.standard_normal(shape).astype(dtype)
+    return random.integers(0, 2, shape).astype(dtype)

@@ -1,0 +1,192 @@
+"""/v2/…/infer: tensors in, tensors out, as JSON or binary or both."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service.engine.model import Execution
+from service.engine.session import Tensor
+from service.errors import BadRequest, QueueTimeout, quoted
+from service.routes import examples, tracing
+from service.routes.http import JSON
+from service.routes.state import Services, Shared
+from service.routes.targets import FunctionModel, Target, find
+from service.routes.v2 import ActivationName, Version
+from service.wire import compression, v2
+from service.wire.classification import classify
+from service.wire.v2 import InferRequest
+from service.wire.v2_answer import Encoded, OutputTensor, encode_infer
+from service.wire.v2_inputs import RawInput
+
+router = APIRouter(prefix="/v2", tags=["Open Inference Protocol V2"])
+
+LENGTH_HEADER = "Inference-Header-Content-Length"
+BINARY = "application/octet-stream"
+
+INFER_BODY = examples.json_body(
+    {"type": "object"},
+    {
+        "an activation": {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 5], "data": [-2, -1, 0, 1, 2]}]},
+        "with another kernel": {
+            "id": "42",
+            "parameters": {"kernel": "exact"},
+            "inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 2], "data": [[-2, -1], [0, 1]]}],
+            "outputs": [{"name": "y"}],
+        },
+        "the largest of each row": {
+            "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [0.5, 3, 2]}],
+            "outputs": [{"name": "y", "parameters": {"classification": 2}}],
+        },
+    },
+    {BINARY: examples.binary(f"JSON, then the tensors' bytes; {LENGTH_HEADER} says where the JSON ends.")},
+)
+INFER_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {BINARY: examples.binary("Likewise, where outputs are asked for as binary data.")}}
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An inference's answer, and when its stages were, in nanoseconds of `time.perf_counter_ns`."""
+
+    encoded: Encoded
+    request_id: str | None
+    times_ns: Mapping[str, int]
+
+
+@router.post("/models/{name}/infer", summary="Inference", openapi_extra=INFER_BODY, responses=INFER_ANSWER)
+async def infer(name: ActivationName, request: Request, services: Shared) -> Response:
+    """Run a model on tensors.
+
+    The body is JSON, or JSON followed by the tensors' bytes. An activation runs its `native` kernel; `parameters` may
+    name another and set the function's own: `{"kernel": "exact", "alpha": 0.1}`.
+    """
+    return await _infer(name, None, request, services)
+
+
+@router.post(
+    "/models/{name}/versions/{version}/infer",
+    summary="Inference with one version",
+    openapi_extra=INFER_BODY,
+    responses=INFER_ANSWER,
+)
+async def infer_version(name: ActivationName, version: Version, request: Request, services: Shared) -> Response:
+    """Run one version of a model on tensors."""
+    return await _infer(name, version, request, services)
+
+
+async def _infer(name: str, version: str | None, request: Request, services: Services) -> Response:
+    arrived = time.perf_counter_ns()
+    target = find(name, version, services)
+    header_bytes = v2.header_length(request.headers.getlist(LENGTH_HEADER))
+    encoding = compression.choose_encoding(",".join(request.headers.getlist("accept-encoding")))
+    body = await request.body()
+    queued = time.perf_counter_ns()
+
+    def work() -> tuple[Answered, bytes]:
+        answered = _answer(target, body, header_bytes, services, arrived, queued)
+        chunks = answered.encoded.chunks
+        return answered, compression.compress(chunks, encoding) if encoding else b"".join(chunks)
+
+    answered, content = (await services.pool.run(work)).result
+    if services.tracing.wants(name):
+        traced = {**answered.times_ns, "REQUEST_END": time.perf_counter_ns()}
+        tracing.write(name, str(target.version), answered.request_id, traced)
+    return _response(answered.encoded, content, encoding)
+
+
+def _response(encoded: Encoded, content: bytes, encoding: str | None) -> Response:
+    """The length header tells where the JSON ends, before compression."""
+    headers = {"Vary": "Accept-Encoding"} | ({"Content-Encoding": encoding} if encoding else {})
+    if encoded.header_bytes is None:
+        return Response(content, media_type=JSON, headers=headers)
+    return Response(content, media_type=BINARY, headers=headers | {LENGTH_HEADER: str(encoded.header_bytes)})
+
+
+def _answer(
+    target: Target, body: bytes, header_bytes: int | None, services: Services, arrived: int, queued: int
+) -> Answered:
+    """Decode, run, encode. The model's statistics count what reaches it, a failure too; not what is refused before."""
+    started = time.perf_counter_ns()
+    asked = _decode(target, body, header_bytes, services)
+    feeds = {tensor.name: tensor.array for tensor in asked.inputs}
+    target.check(feeds)
+    _check_outputs(target, asked)
+    try:
+        _check_deadline(asked, started - queued)
+        decoded = time.perf_counter_ns()
+        execution = _run(target, feeds, asked)
+        ran = time.perf_counter_ns()
+        encoded = encode_infer(target.name, str(target.version), _chosen(target, asked, execution.outputs), id=asked.id)
+        finished = time.perf_counter_ns()
+    except Exception:
+        target.statistics.record_failure(time.perf_counter_ns() - started)
+        raise
+    target.statistics.record(
+        execution.rows,
+        execution.batch_sizes,
+        queue_ns=started - queued,
+        input_ns=decoded - started,
+        infer_ns=ran - decoded,
+        output_ns=finished - ran,
+    )
+    stages = zip(tracing.STAGES, (arrived, queued, started, decoded, ran), strict=False)
+    return Answered(encoded, asked.id, dict(stages))
+
+
+def _run(target: Target, feeds: Mapping[str, Tensor], asked: InferRequest) -> Execution:
+    return target.execute(feeds, asked.parameters) if isinstance(target, FunctionModel) else target.execute(feeds)
+
+
+def _decode(target: Target, body: bytes, header_bytes: int | None, services: Services) -> InferRequest:
+    limit = services.settings.max_tensor_elements
+    if header_bytes != 0:
+        return v2.decode_infer(body, header_bytes, max_elements=limit)
+    batched = target.max_batch_size > 0
+    inputs = [
+        RawInput(port.name, port.datatype, (port.shape or ())[int(batched) :], batched=batched)
+        for port in target.inputs
+    ]
+    return v2.raw_infer(body, inputs, model_name=target.name, max_elements=limit)
+
+
+def _check_deadline(asked: InferRequest, waited_ns: int) -> None:
+    """The request's `timeout` limits its time in the queue, in microseconds."""
+    if asked.timeout_us and waited_ns > asked.timeout_us * 1000:
+        raise QueueTimeout(f"Request timeout expired: it waited {waited_ns // 1000} µs of {asked.timeout_us} µs")
+
+
+def _check_outputs(target: Target, asked: InferRequest) -> None:
+    """Before the run, which would be for nothing."""
+    names = {port.name for port in target.outputs}
+    for output in asked.outputs or ():
+        if output.name not in names:
+            raise BadRequest(f"unexpected inference output {quoted(output.name)} for model {target.name!r}")
+
+
+def _chosen(target: Target, asked: InferRequest, outputs: Mapping[str, Tensor]) -> list[OutputTensor]:
+    """The outputs that were asked for, in that order; all of them if none were named."""
+    if asked.outputs is None:
+        return [OutputTensor(name, array, asked.is_binary(name)) for name, array in outputs.items()]
+    chosen = []
+    for output in asked.outputs:
+        array = outputs[output.name]
+        if output.classification is not None:
+            array = _classified(target, output.name, array, output.classification)
+        chosen.append(OutputTensor(output.name, array, asked.is_binary(output.name)))
+    return chosen
+
+
+def _classified(target: Target, name: str, array: Tensor, count: int) -> Tensor:
+    """The `count` largest of each row, with the output's labels where there is one for each element of a row."""
+    if isinstance(target, FunctionModel):
+        return classify(array, count, None, batched=True)
+    batched = target.max_batch_size > 0
+    labels = target.description.labels_of(name)
+    fits = labels is not None and len(labels) == math.prod(array.shape[int(batched) :])
+    return classify(array, count, labels if fits else None, batched=batched)

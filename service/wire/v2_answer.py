@@ -1,0 +1,82 @@
+"""The Open Inference Protocol V2's inference answer: JSON, and behind it the bytes of the outputs that are binary.
+
+Source: KServe Open Inference Protocol V2, inference_rest.md; Triton's binary tensor data extension.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.errors import BadRequest, quoted
+from service.wire import arrays, datatypes
+from service.wire.arrays import Array
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTensor:
+    name: str
+    array: Array
+    binary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The body of an answer, in pieces.
+
+    Attributes:
+        header_bytes: for Inference-Header-Content-Length, length of the JSON, which is the first piece; None if no
+            bytes follow it, and the header must not be sent.
+        chunks: binary outputs are views of their arrays, not copies.
+    """
+
+    header_bytes: int | None
+    chunks: list[bytes | memoryview]
+
+
+def encode_infer(
+    model_name: str,
+    model_version: str,
+    outputs: Sequence[OutputTensor],
+    *,
+    id: str | None,
+    parameters: Mapping[str, object] | None = None,
+) -> Encoded:
+    """Write the answer; in JSON `data` is flat in row-major order, non-finite numbers are null.
+
+    Raises:
+        BadRequest: an output was asked for as JSON that JSON cannot hold: BF16, or BYTES that are not UTF-8.
+    """
+    answer: dict[str, object] = {} if id is None else {"id": id}
+    answer |= {"model_name": model_name, "model_version": model_version}
+    if parameters:
+        answer["parameters"] = parameters
+    described, pieces = [], []
+    for output in outputs:
+        content: Mapping[str, object]
+        if output.binary:
+            piece = _to_bytes(output.array)
+            pieces.append(piece)
+            content = {"parameters": {"binary_data_size": len(piece)}}
+        else:
+            content = {"data": _to_json(output)}
+        datatype = datatypes.by_numpy(output.array.dtype.newbyteorder("="))
+        described.append({"name": output.name, "datatype": datatype.name, "shape": output.array.shape, **content})
+    header = arrays.dumps(answer | {"outputs": described})
+    chunks = [header, *(piece for piece in pieces if piece)]
+    return Encoded(len(header) if len(chunks) > 1 else None, chunks)
+
+
+def _to_json(output: OutputTensor) -> object:
+    if not datatypes.by_numpy(output.array.dtype.newbyteorder("=")).has_json:
+        raise BadRequest(f"output {quoted(output.name)} is BF16, which is not written as JSON: ask for binary_data")
+    return arrays.to_json_flat_null(output.array)
+
+
+def _to_bytes(array: Array) -> bytes | memoryview:
+    """Return the elements in row-major order, little-endian; a view if they are so already."""
+    if array.dtype.kind == "O":
+        texts = [value if isinstance(value, bytes) else str(value).encode() for value in array.ravel()]
+        return b"".join(part for text in texts for part in (len(text).to_bytes(4, "little"), text))
+    ordered = np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+    return ordered.reshape(-1).view(np.uint8).data

@@ -1,0 +1,93 @@
+"""Statistics count requests, rows and runs as the protocol defines them, from many threads at once."""
+
+import threading
+import time
+
+from service.engine.statistics import KINDS, Statistics
+
+NONE = {"count": 0, "ns": 0}
+
+
+def test_before_the_first_request_all_is_zero() -> None:
+    assert Statistics().snapshot() == {
+        "last_inference": 0,
+        "inference_count": 0,
+        "execution_count": 0,
+        "inference_stats": dict.fromkeys(KINDS, NONE),
+        "response_stats": {},
+        "batch_stats": [],
+        "memory_usage": [],
+    }
+
+
+def test_rows_are_inferences_and_runs_are_executions() -> None:
+    """Seven rows were run as three, three and one; two more went along with another request's run."""
+    statistics = Statistics(clock=lambda: 1234)
+    statistics.record(7, (3, 3, 1), queue_ns=5, input_ns=14, infer_ns=70, output_ns=7)
+    statistics.record(2, (), queue_ns=1, input_ns=2, infer_ns=3, output_ns=4)
+    shown = statistics.snapshot()
+
+    assert [shown[key] for key in ("last_inference", "inference_count", "execution_count")] == [1234, 9, 3]
+    assert shown["inference_stats"] == {
+        "success": {"count": 2, "ns": 106},
+        "fail": NONE,
+        "queue": {"count": 2, "ns": 6},
+        "compute_input": {"count": 2, "ns": 16},
+        "compute_infer": {"count": 2, "ns": 73},
+        "compute_output": {"count": 2, "ns": 11},
+        "cache_hit": NONE,
+        "cache_miss": NONE,
+    }
+    assert shown["batch_stats"] == [
+        {
+            "batch_size": 1,
+            "compute_input": {"count": 1, "ns": 2},
+            "compute_infer": {"count": 1, "ns": 10},
+            "compute_output": {"count": 1, "ns": 1},
+        },
+        {
+            "batch_size": 3,
+            "compute_input": {"count": 2, "ns": 12},
+            "compute_infer": {"count": 2, "ns": 60},
+            "compute_output": {"count": 2, "ns": 6},
+        },
+    ]
+
+
+def test_an_empty_batch_is_a_run_of_no_rows() -> None:
+    statistics = Statistics()
+    statistics.record(0, (0,), queue_ns=0, input_ns=1, infer_ns=1, output_ns=1)
+    shown = statistics.snapshot()
+    assert (shown["inference_count"], shown["execution_count"]) == (0, 1)
+
+
+def test_a_failure_counts_apart() -> None:
+    statistics = Statistics()
+    before = time.time_ns() // 10**6
+    statistics.record_failure(9)
+    shown = statistics.snapshot()
+    assert shown["inference_stats"] == dict.fromkeys(KINDS, NONE) | {"fail": {"count": 1, "ns": 9}}
+    assert before <= int(str(shown["last_inference"])) <= time.time_ns() // 10**6
+
+
+def test_a_snapshot_does_not_change() -> None:
+    statistics = Statistics()
+    before = statistics.snapshot()
+    statistics.record_failure(1)
+    assert before["inference_stats"] == dict.fromkeys(KINDS, NONE)
+
+
+def test_threads_lose_no_count() -> None:
+    statistics = Statistics()
+
+    def work() -> None:
+        for _ in range(200):
+            statistics.record(2, (2,), queue_ns=1, input_ns=1, infer_ns=1, output_ns=1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    shown = statistics.snapshot()
+    assert (shown["inference_count"], shown["execution_count"]) == (1600, 800)

@@ -1,0 +1,67 @@
+"""The log's levels can be turned on and off one by one, and its format changed, while the service runs."""
+
+import io
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.logs import LOGGER, Log, LogSettings
+
+
+@pytest.fixture
+def written() -> Iterator[tuple[Log, io.StringIO]]:
+    """A log that writes into memory; the one before it is put back."""
+    before = list(LOGGER.handlers), LOGGER.propagate, LOGGER.level
+    log, text = Log(LogSettings()), io.StringIO()
+    log._handler.setStream(text)
+    yield log, text
+    LOGGER.handlers[:], LOGGER.propagate = before[0], before[1]
+    LOGGER.setLevel(before[2])
+
+
+def say_everything() -> None:
+    logger = logging.getLogger("actserve.test")
+    for level in ("debug", "info", "warning", "error"):
+        getattr(logger, level)(level)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["info", "warning", "error"]),
+        ({"log_verbose_level": 1}, ["debug", "info", "warning", "error"]),
+        ({"log_info": False}, ["warning", "error"]),
+        ({"log_warning": False}, ["info", "error"]),
+        ({"log_error": False, "log_info": False}, ["warning"]),
+    ],
+)
+def test_each_level_by_itself(written: tuple[Log, io.StringIO], changes: dict[str, Any], expected: list[str]) -> None:
+    log, text = written
+    log.update(**changes)
+    say_everything()
+
+    assert [line.rpartition(": ")[2] for line in text.getvalue().splitlines()] == expected
+
+
+def test_the_format_with_times_is_iso_8601(written: tuple[Log, io.StringIO]) -> None:
+    log, text = written
+    log.update(log_format="ISO8601")
+    logging.getLogger("actserve").info("hello")
+
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} INFO actserve: hello$", text.getvalue().strip())
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [
+        ("debug", LogSettings(log_verbose_level=1)),
+        ("info", LogSettings()),
+        ("warning", LogSettings(log_info=False)),
+        ("error", LogSettings(log_info=False, log_warning=False)),
+    ],
+)
+def test_a_least_severe_level_is_so_many_settings(level: str, expected: LogSettings) -> None:
+    assert LogSettings.of_level(level) == expected
