@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -76,7 +76,10 @@ def real_triton(folder: Path) -> Iterator[str]:
             _wait(process, f"http://127.0.0.1:{port}/v2/health/ready", folder / "log")
             yield f"127.0.0.1:{port}"
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            process.terminate()
+            process.wait(DEADLINE_S)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # the backend's processes outlive a server that crashed
 
 
 def ask_all(address: str) -> dict[str, Answer]:
