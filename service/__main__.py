@@ -5,6 +5,7 @@ import sys
 import uvicorn
 from pydantic import ValidationError
 
+from service.activations import evidence
 from service.engine.session import DeviceUnavailable, detect
 from service.routes.http import in_words
 from service.settings import Settings
@@ -21,7 +22,8 @@ def main() -> None:
         sys.exit(2)
     try:
         detect(settings.device)
-    except DeviceUnavailable as error:
+        evidence.read(settings.evidence)
+    except (DeviceUnavailable, evidence.InvalidEvidence) as error:
         sys.exit(f"actserve: {error}")
     uvicorn.run(
         "service.app:from_environment",

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from service import __version__
+from service.activations import evidence
 from service.activations.catalogue import ACTIVATIONS
 from service.engine import processors, repository, session
 from service.engine.functions import Functions
@@ -20,7 +21,7 @@ from service.engine.pool import Pool
 from service.engine.watcher import Watcher
 from service.errors import ServiceError, printable
 from service.logs import Log, LogSettings
-from service.routes import activations, apply, control, infer, models, ops, schemas, shared_memory, v2
+from service.routes import activations, apply, claims, control, infer, models, ops, schemas, shared_memory, v2
 from service.routes.encodings import Decompressed
 from service.routes.http import in_words, json_response
 from service.routes.limits import BodyLimit
@@ -64,7 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
         responses=dict(ERROR_ANSWERS),
         separate_input_output_schemas=False,
     )
-    for module in (activations, apply, models, v2, infer, control, shared_memory, ops):
+    for module in (activations, apply, claims, models, v2, infer, control, shared_memory, ops):
         app.include_router(module.router)
     app.add_middleware(Decompressed, max_bytes=settings.max_body_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
@@ -79,12 +80,14 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def start(settings: Settings) -> Services:
-    """Find the device and load the models.
+    """Read the evidence, find the device and load the models.
 
     Raises:
+        InvalidEvidence: the claims cannot be read.
         DeviceUnavailable: the device that was asked for does not work.
     """
     logs = Log(LogSettings.of_level(settings.log_level))
+    measured = evidence.read(settings.evidence)
     device = session.detect(settings.device)
     log.info("device %s%s", device.kind, f": {device.reason}" if device.reason else "")
     threads = settings.threads or max(1, processors.available() // settings.workers)
@@ -97,7 +100,7 @@ def start(settings: Settings) -> Services:
     )
     log.info("%d models are served, %d threads each", len(loaded.models()), threads)
     functions = Functions(device, threads=threads, capacity=settings.max_cached_activations)
-    return Services(settings, device, functions, loaded, Pool(threads), Tracing(), logs)
+    return Services(settings, device, functions, loaded, Pool(threads), Tracing(), logs, measured)
 
 
 def from_environment() -> FastAPI:

@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PACKAGED_REPOSITORY = Path(__file__).parent.parent / "models" / "repository"
+PACKAGED_EVIDENCE = Path(__file__).parent.parent / "models" / "evidence"
 
 
 class Settings(BaseSettings):
@@ -22,6 +23,9 @@ class Settings(BaseSettings):
         description="Where models run: `cuda` refuses to start without a working GPU, `auto` takes the CPU then.",
     )
     repository: Path = Field(PACKAGED_REPOSITORY, description="Folder of models: `<name>/<version>/model.onnx`.")
+    evidence: Path = Field(
+        PACKAGED_EVIDENCE, description="Folder of what was measured of the article's claims: `claims.json`, figures."
+    )
     reload_interval_seconds: float = Field(
         2.0, ge=0, le=3600, description="Time between two looks for changes in the repository; 0 never looks."
     )

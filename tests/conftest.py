@@ -8,14 +8,17 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
+from tests.claiming import CLAIMS, write
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "service" / "web" / "samples"
 
 
 @pytest.fixture(scope="session")
-def settings() -> Settings:
-    return Settings(device="cpu", threads=1, max_body_bytes=8 * 2**20, max_tensor_elements=2**20, max_images=4)
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    evidence = write(tmp_path_factory.mktemp("evidence"), *CLAIMS)
+    limits = {"max_body_bytes": 8 * 2**20, "max_tensor_elements": 2**20, "max_images": 4}
+    return Settings(device="cpu", threads=1, evidence=evidence, **limits)
 
 
 @pytest.fixture(scope="session")

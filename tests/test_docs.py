@@ -11,7 +11,7 @@ from models import accuracy, figures
 from service.activations.catalogue import ACTIVATIONS, ARTICLE
 from service.engine import repository
 from service.engine.session import Device
-from service.settings import PACKAGED_REPOSITORY, Settings
+from service.settings import PACKAGED_EVIDENCE, PACKAGED_REPOSITORY, Settings
 from service.wire import arrays, images
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +31,8 @@ def test_every_setting_has_its_row() -> None:
 
 
 def _shown(default: object) -> str:
-    return {PACKAGED_REPOSITORY: "models/repository", None: "(none)"}.get(default, str(default))  # type: ignore[call-overload]
+    folders = {PACKAGED_REPOSITORY: "models/repository", PACKAGED_EVIDENCE: "models/evidence"}
+    return {**folders, None: "(none)"}.get(default, str(default))  # type: ignore[dict-item, call-overload]
 
 
 def test_the_accuracy_page_is_the_table() -> None:

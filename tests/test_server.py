@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.engine.session import why_not_cuda
+from tests.claiming import claim, write
 from tests.serving import DEADLINE_S, ROOT, command, environment, get, serving
 
 
@@ -81,6 +82,14 @@ NO_INTEGER = "input should be a valid integer, unable to parse string as an inte
 )
 def test_settings_that_do_not_fit_are_refused_one_line_each(settings: dict[str, str], lines: list[str]) -> None:
     assert refusal(**settings) == (2, lines)
+
+
+def test_claims_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    """Before any worker is started."""
+    write(tmp_path, claim("a", verdict="perhaps"))
+    expected = "claims.0.verdict: Input should be 'holds', 'holds in part' or 'does not hold here'"
+    settings = {"device": "cpu", "workers": "2", "evidence": str(tmp_path)}
+    assert refusal(**settings) == (1, [f"actserve: {tmp_path}/claims.json: {expected}"])
 
 
 def test_a_port_that_is_taken_is_refused(repository: Path) -> None:

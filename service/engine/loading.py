@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from service.engine import folder
-from service.engine.model import Description, Model, Port
+from service.engine.model import BINARY, Description, Model, Port
 from service.engine.overrides import Overrides
 from service.engine.session import Device, Session, Tensor, TensorSpec
 from service.errors import BadRequest, ModelUnavailable
@@ -88,8 +88,18 @@ def _check_labels(description: Description, outputs: Sequence[Port]) -> None:
     if unknown:
         raise ModelUnavailable(f"{folder.CONFIG}: labels of {unknown}, but the model has outputs {list(shapes)}")
     classes = (shapes.get("probabilities") or (None,))[-1]
-    if description.labels is not None and classes not in (None, len(description.labels)):
-        raise ModelUnavailable(f"there are {len(description.labels)} labels for {classes} classes")
+    if description.labels is not None:
+        _check_count(len(description.labels), classes, binary=description.is_binary)
+
+
+def _check_count(labels: int, classes: int | None, *, binary: bool) -> None:
+    """Check the number of labels against that of the probabilities; None where any number of these goes."""
+    if binary and labels != 2:
+        raise ModelUnavailable(f"there are {labels} labels, but kind {BINARY!r} has two")
+    if binary and classes not in (None, 1):
+        raise ModelUnavailable(f"there are {classes} probabilities, but kind {BINARY!r} has one, the second label's")
+    if not binary and classes not in (None, labels):
+        raise ModelUnavailable(f"there are {labels} labels for {classes} classes")
 
 
 def _warm_up(session: Session, inputs: Sequence[Port], name: str) -> bool:

@@ -21,6 +21,9 @@ from service.errors import BadRequest, ModelUnavailable, quoted
 from service.wire.datatypes import Datatype, by_numpy, by_onnx
 from service.wire.images import Preprocessing
 
+BINARY = "binary_classifier"
+"""The kind of a model with two labels and one probability, the second's; all others have a probability a label."""
+
 
 @dataclass(frozen=True, slots=True)
 class Description:
@@ -72,9 +75,13 @@ class Description:
             output_labels=by_output,
         )
 
+    @property
+    def is_binary(self) -> bool:
+        return self.kind == BINARY
+
     def labels_of(self, output: str) -> Labels | None:
-        """Class names of one output: its own, else those of the model."""
-        return (self.output_labels or {}).get(output, self.labels)
+        """Class names of one output: its own, else those of the model, whose elements a binary classifier's are not."""
+        return (self.output_labels or {}).get(output, None if self.is_binary else self.labels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from starlette.responses import Response
 
 from service.activations.activation import Activation, Parameter, Values
 from service.activations.catalogue import ACTIVATIONS, find
-from service.activations.guide import GUIDE, SUMMARY
+from service.activations.guide import GUIDE, SUMMARY, Advice
 from service.engine.functions import Functions
+from service.engine.model import BINARY, Description
 from service.engine.session import Tensor
 from service.errors import BadRequest, NotFound, did_you_mean, quoted
 from service.routes import examples, parameters, schemas
@@ -22,6 +23,9 @@ from service.routes.state import Services, Shared
 from service.wire import arrays
 
 router = APIRouter(prefix="/v1", tags=["activations"])
+
+OUTPUTS = {"sigmoid": BINARY, "softmax": "classifier"}
+"""The kind of CNN that has it in the output layer."""
 
 ACCURACY = Path(__file__).parent.parent / "activations" / "accuracy.json"
 
@@ -34,11 +38,11 @@ async def catalogue(request: Request) -> Response:
 
 
 @router.get("/activations/{name}", response_model=schemas.ActivationWithAccuracy, summary="One function")
-async def activation(name: parameters.Name, request: Request) -> Response:
-    """One function, with the measured accuracy of both kernels."""
+async def activation(name: parameters.Name, request: Request, services: Shared) -> Response:
+    """One function, with the measured accuracy of both kernels and the article's claims about it."""
     query(request, [])
     row = find(name)
-    return json_response(shown(row) | {"accuracy": accuracy(row.name)})
+    return json_response(shown(row) | {"accuracy": accuracy(row.name), "claims": services.evidence.ids(row.name)})
 
 
 @router.get(
@@ -93,20 +97,32 @@ async def guide(
     if task is not None and task not in tasks:
         raise NotFound(f"no task {quoted(task)}.{did_you_mean(task, tasks)} There are: {', '.join(tasks)}")
     chosen = [advice for advice in GUIDE if task in (None, advice.task)]
-    entries = [asdict(advice) | {"measured": _measured(advice.activations, services)} for advice in chosen]
-    return json_response({"guide": entries, "summary": SUMMARY})
+    entries = [asdict(advice) | {"measured": _measured(advice, services)} for advice in chosen]
+    return json_response({"guide": entries, "summary": SUMMARY, "claims": services.evidence.ids("choosing")})
 
 
-def _measured(names: tuple[str, ...], services: Services) -> list[dict[str, object]]:
-    """Validation accuracy, from the model cards, of the served CNNs with these hidden activations."""
-    found: list[dict[str, object]] = []
-    for model in services.repository.models():
-        card, hidden = model.description.card or {}, model.description.activation
-        if hidden in names and "validation_accuracy" in card:
-            found.append(
-                {"model": model.name, "activation": hidden, "validation_accuracy": card["validation_accuracy"]}
-            )
-    return found
+def _measured(advice: Advice, services: Services) -> list[dict[str, object]]:
+    """Validation accuracy, from the model cards, of the served CNNs that do as is advised."""
+    return [
+        {
+            "model": model.name,
+            "activation": model.description.activation,
+            "validation_accuracy": model.description.card["validation_accuracy"],
+        }
+        for model in services.repository.models()
+        if model.description.card and "validation_accuracy" in model.description.card
+        if _follows(advice, model.description)
+    ]
+
+
+def _follows(advice: Advice, about: Description) -> bool:
+    """Whether a CNN has the activations where the advice puts them.
+
+    A binary classifier's accuracy is never listed beside that of one for ten classes: two are easier to tell apart.
+    """
+    if advice.layer == "output":
+        return about.kind in [OUTPUTS[name] for name in advice.activations]
+    return not about.is_binary and about.activation in advice.activations
 
 
 def shown(row: Activation) -> dict[str, object]:

@@ -18,6 +18,7 @@ from service.wire.negotiation import qualities
 JSON = "application/json"
 NPY = "application/x-npy"
 PNG = "image/png"
+SVG = "image/svg+xml"
 MULTIPART = "multipart/form-data"
 
 Body = TypeVar("Body", bound=BaseModel)

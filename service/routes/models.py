@@ -1,7 +1,6 @@
 """/v1/models: the CNNs, and what they see in images or tensors."""
 
 import time
-from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -13,6 +12,7 @@ from service.engine.session import Tensor
 from service.errors import BadRequest
 from service.routes import examples, schemas
 from service.routes.http import JSON, MULTIPART, NPY, checked, json_response, media_type, query, read_files, unsupported
+from service.routes.predictions import predictions
 from service.routes.state import Services, Shared
 from service.settings import Settings
 from service.wire import arrays, datatypes, images
@@ -68,7 +68,8 @@ async def predict(
 
     The body is an image, multipart with one or more `file`s, JSON with `images` (base64 or data URLs) or `data`
     (a tensor as the model takes it), or a `.npy` file. An image is cropped around its centre and resized to the model's
-    size; one that has it keeps its pixels. A model that is no classifier answers with its `outputs` as they are.
+    size; one that has it keeps its pixels. A binary classifier has both of its classes' probabilities, of one logit.
+    A model that is no classifier answers with its `outputs` as they are.
     """
     query(request, ["top_k"])
     model = services.repository.find(name)
@@ -109,8 +110,9 @@ def _predict(
         "activation": model.description.activation,
         "provider": model.session.provider,
     }
-    if model.description.labels and {"logits", "probabilities"} <= set(outputs):
-        return answer | {"predictions": predictions(outputs, model.description.labels, top_k)}, compute_ms
+    found = predictions(outputs, model.description, top_k)
+    if found is not None:
+        return answer | {"predictions": found}, compute_ms
     return answer | {"outputs": [_output(name, array) for name, array in outputs.items()]}, compute_ms
 
 
@@ -153,21 +155,6 @@ def _from_images(model: Model, files: list[bytes], settings: Settings) -> Tensor
         for index, content in enumerate(files)
     )
     return np.stack([images.preprocess(picture, how) for picture in pictures])
-
-
-def predictions(outputs: Mapping[str, Tensor], labels: tuple[str, ...], top_k: int) -> list[dict[str, object]]:
-    """One entry for each row of `probabilities` [N, classes] and `logits`; of equal classes the lower index first."""
-    probabilities = outputs["probabilities"]
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top_k]
-    return [
-        _prediction(row, logits, labels, ranks.tolist())
-        for row, logits, ranks in zip(probabilities, outputs["logits"], order, strict=True)
-    ]
-
-
-def _prediction(row: Tensor, logits: Tensor, labels: tuple[str, ...], ranks: list[int]) -> dict[str, object]:
-    top = [{"label": labels[i], "index": i, "probability": arrays.to_json(row[i])} for i in ranks]
-    return top[0] | {"top": top, "probabilities": arrays.to_json(row), "logits": arrays.to_json(logits)}
 
 
 def _output(name: str, array: Tensor) -> dict[str, object]:

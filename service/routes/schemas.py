@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.activations.evidence import Claim
+
 Kernel = Literal["exact", "native"]
 Dtype = Literal["float16", "float32", "float64"]
 
@@ -112,6 +114,7 @@ class ActivationShown(Answer):
 
 class ActivationWithAccuracy(ActivationShown):
     accuracy: Accuracy = Field(description="As measured by `make accuracy`.")
+    claims: list[str] = Field(description="Ids of the article's claims about it, at `/v1/claims/{id}`.")
 
 
 class Activations(Answer):
@@ -139,12 +142,17 @@ class Advice(Answer):
     activations: list[str]
     advice: str
     caveats: list[str]
-    measured: list[Measured] = Field(description="The served CNNs with these hidden activations.")
+    measured: list[Measured] = Field(description="The served CNNs that have these activations in this layer.")
 
 
 class Guide(Answer):
     guide: list[Advice]
     summary: str
+    claims: list[str] = Field(description="Ids of the claims about choosing, at `/v1/claims/{id}`.")
+
+
+class Claims(Answer):
+    claims: list[Claim]
 
 
 class Port(Answer):
@@ -159,7 +167,7 @@ class ModelShown(Answer):
     reason: str | None = Field(description="Why versions are not served, if any is not.")
     version: str | None = Field(description="The version that answers by default.")
     versions: list[str]
-    kind: str | None
+    kind: str | None = Field(description="`classifier`, `binary_classifier`, or what the file says.")
     activation: str | None
     labels: list[str] | None
     preprocessing: dict[str, Any] | None
@@ -187,8 +195,8 @@ class Ranked(Answer):
 
 class Prediction(Ranked):
     top: list[Ranked]
-    probabilities: list[float]
-    logits: list[float]
+    probabilities: list[float] = Field(description="By index. Of a binary classifier, in float64: 1 − p and p.")
+    logits: list[float] = Field(description="By index. A binary classifier has one, for the second label.")
 
 
 class Timing(Answer):

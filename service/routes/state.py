@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.activations.evidence import Evidence
 from service.engine.functions import Functions
 from service.engine.pool import Pool
 from service.engine.repository import Repository
@@ -23,6 +24,7 @@ class Services:
     pool: Pool
     tracing: Tracing
     log: Log
+    evidence: Evidence
 
 
 async def _services(request: Request) -> Services:

@@ -1,5 +1,6 @@
 """Small models, and repositories of them on disk."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -39,6 +40,35 @@ def plain(add: float = 0.0, element: int = TensorProto.FLOAT, shape: Shape = ("N
     """y = x + add."""
     constant = helper.make_tensor("c", element, [], [add])
     return serialised(node("Add", "x", "c"), inputs=shape, outputs=shape, element=element, constants=[constant])
+
+
+def classifier(labels: Sequence[str], *, kind: str = "classifier", temperature: float = 1.0, classes: int = 1) -> bytes:
+    """Of pictures `image` [N, 3, 2, 2], as the trainer exports one: `logits` and `probabilities` [N, classes].
+
+    Each logit is the mean of the red channel, so that a picture of one value has that logit.
+    """
+    float32 = TensorProto.FLOAT
+    image, *outputs = (
+        helper.make_tensor_value_info(name, float32, shape)
+        for name, shape in (("image", ["N", 3, 2, 2]), ("logits", ["N", classes]), ("probabilities", ["N", classes]))
+    )
+    head = helper.make_tensor("head", float32, [3, classes], [1.0] * classes + [0.0] * (2 * classes))
+    factor = helper.make_tensor("factor", float32, [], [1 / temperature])
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["mean"]),
+        helper.make_node("Gemm", ["mean", "head"], ["logits"]),
+        helper.make_node("Mul", ["logits", "factor"], ["calibrated"]),
+        helper.make_node("Sigmoid" if classes == 1 else "Softmax", ["calibrated"], ["probabilities"]),
+    ]
+    graph = helper.make_graph(nodes, "g", [image], outputs, [head, factor])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    how = {"size": [2, 2], "color": "RGB", "scale": 1.0, "mean": [0.0] * 3, "std": [1.0] * 3, "layout": "NCHW"}
+    described = {"labels": list(labels), "preprocessing": how, "card": {"validation_accuracy": 0.95}}
+    properties = {name: json.dumps(value) for name, value in described.items()}
+    helper.set_model_props(made, {"kind": kind, "activation": "relu"} | properties)
+    content: bytes = made.SerializeToString()
+    return content
 
 
 def put(folder: Path, name: str, version: str, content: bytes) -> Path:

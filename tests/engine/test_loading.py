@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from service.engine import loading
 from service.errors import BadRequest
-from tests.engine.making import Shape, answer, load, node, plain, put, serialised
+from tests.engine.making import Shape, answer, classifier, load, node, plain, put, serialised
 
 
 def test_a_model_that_refuses_a_batch_of_one_is_served_all_the_same(tmp_path: Path) -> None:
@@ -153,6 +153,31 @@ def test_labels_must_fit_the_classes_and_the_outputs(tmp_path: Path) -> None:
     assert refusal(tmp_path / "a", content, 'labels = ["a"]') == "there are 1 labels for 3 classes"
     text = refusal(tmp_path / "b", content, '[labels]\nlogits = ["a"]')
     assert text == "model.toml: labels of ['logits'], but the model has outputs ['probabilities']"
+
+
+def test_a_binary_classifier_has_two_labels_for_one_probability(tmp_path: Path) -> None:
+    """It is the second's, so the one element of an output has neither for its own."""
+    put(tmp_path, "binary", "1", classifier(("vehicle", "animal"), kind="binary_classifier"))
+    about = load(tmp_path).find("binary").description
+    assert (about.kind, about.labels, about.is_binary) == ("binary_classifier", ("vehicle", "animal"), True)
+    assert (about.labels_of("probabilities"), about.labels_of("logits")) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (classifier("va"), "there are 2 labels for 1 classes"),
+        (classifier("va", kind="regressor"), "there are 2 labels for 1 classes"),
+        (classifier("v", kind="binary_classifier"), "there are 1 labels, but kind 'binary_classifier' has two"),
+        (classifier("vab", kind="binary_classifier"), "there are 3 labels, but kind 'binary_classifier' has two"),
+        (
+            classifier("va", kind="binary_classifier", classes=2),
+            "there are 2 probabilities, but kind 'binary_classifier' has one, the second label's",
+        ),
+    ],
+)
+def test_labels_that_do_not_fit_the_kind_are_a_reason_not_to_serve(tmp_path: Path, content: bytes, reason: str) -> None:
+    assert refusal(tmp_path, content) == reason
 
 
 def test_an_endless_loop_is_not_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ def test_the_catalogue_begins_with_the_articles_seven(client: TestClient) -> Non
 def test_every_function_is_described(client: TestClient, name: str) -> None:
     """By the same members as in the list, and by what was measured, if it was."""
     one = answered(client.get(f"/v1/activations/{name}"))
-    accuracy = one.pop("accuracy")
+    accuracy, _ = one.pop("accuracy"), one.pop("claims")
     assert one == next(r for r in answered(client.get("/v1/activations"))["activations"] if r["name"] == name)
     for member in ("title", "formula", "derivative_formula", "range", "onnx_op", "description", "sources"):
         assert one[member], member
@@ -118,7 +118,8 @@ def test_the_guide_advises_on_each_task(client: TestClient) -> None:
     for advice in guide["guide"]:
         assert advice["caveats"]
         assert set(advice["activations"]) <= set(ACTIVATIONS)
-        assert {one["activation"] for one in advice["measured"]} <= set(advice["activations"])
+        if advice["layer"] == "hidden":
+            assert {one["activation"] for one in advice["measured"]} <= set(advice["activations"])
         assert all(0.1 < one["validation_accuracy"] <= 1 for one in advice["measured"])  # ten classes: 0.1 is chance
 
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from service.activations.catalogue import ACTIVATIONS
-from service.routes import activations, apply, control, infer, models, ops, schemas, v2
+from service.routes import activations, apply, claims, control, infer, models, ops, schemas, v2
+from service.settings import Settings
 from tests.routes.conftest import ADMIN, KEY, application
 from tests.routes.sending import answered
 
@@ -50,7 +51,7 @@ def test_every_route_is_documented(client: TestClient, document: dict[str, Any])
     app = client.app
     assert isinstance(app, FastAPI)
     found = {route.path for route in routes(app)}
-    parts = (activations, apply, control, infer, models, ops, v2)
+    parts = (activations, apply, claims, control, infer, models, ops, v2)
     assert found >= {route.path for part in parts for route in part.router.routes}  # none overlooked
     documented = {route.path for route in routes(app) if route.include_in_schema}
     assert documented == set(document["paths"])
@@ -137,9 +138,9 @@ def declared(document: dict[str, Any], operation: dict[str, Any]) -> type[BaseMo
 
 
 @pytest.fixture(scope="module")
-def admin_client() -> Iterator[TestClient]:
+def admin_client(settings: Settings) -> Iterator[TestClient]:
     """A client of an application of its own, since the examples change it."""
-    with application(admin_key=KEY) as client:
+    with application(admin_key=KEY, evidence=settings.evidence) as client:
         yield client
 
 
@@ -157,7 +158,7 @@ def test_every_example_is_answered_as_documented(admin_client: TestClient, docum
                 checked.add(model.__name__)
     assert checked == {
         "Activations", "ActivationWithAccuracy", "Applied", "Curve", "Guide", "Models", "ModelShown", "Predicted",
-        "DeviceShown",
+        "DeviceShown", "Claims", "Claim",
     }  # fmt: skip
 
 
