@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check accuracy lock models triton kserve perf-analyzer clean
+.PHONY: setup setup-dev run test check accuracy evaluate lock models evidence test-models triton kserve perf-analyzer clean
 
 setup: .venv/run.stamp
 
@@ -26,10 +26,26 @@ check:
 accuracy: setup-dev
 	$(BIN)/python -m models.accuracy
 
-# DATA: a zip or folder of CIFAR-10, <split>/<class>/<number>.jpg
+# Trains, exports and measures; goes on where it stopped. DATA: CIFAR-10, as its official files or as a zip or folder
+# <split>/<class>/<number>.jpg
 models: .venv/train.stamp
 	$(BIN)/python -m models.train --data $(DATA)
 	$(BIN)/python -m models.export --data $(DATA)
+	$(BIN)/python -m models.evidence --data $(DATA)
+
+# The experiments behind the article's claims, and the verdicts. EXPERIMENTS: some of them by name
+evidence: .venv/train.stamp
+	$(BIN)/python -m models.evidence --data $(DATA) $(EXPERIMENTS)
+
+# The tests of training and of the experiments, which need torch; `make test` skips them.
+test-models: setup-dev .venv/train.stamp
+	$(BIN)/python -m pytest tests/models
+
+# Measures every served classifier again through the service, and fails if one is not as accurate as its card says.
+# DATA: CIFAR-10 as for `models`. URL: of a running service; without it one is started. LIMIT, MODELS: a part of it
+evaluate: setup-dev
+	$(BIN)/python -m models.evaluate --data $(DATA) \
+	  $(if $(URL),--url $(URL)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(MODELS),--models $(MODELS))
 
 # The environment. One `pip install` a stamp; the lock files say what and with which hashes.
 .venv/bin/python:
