@@ -1,5 +1,6 @@
-"""Training resumes exactly and exports faithfully. These need torch (group `train`) and are skipped without it."""
+"""Training resumes exactly, whatever the recipe. These need torch (group `train`) and are skipped without it."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the group `train` is not installed")
 
-from models import architecture, data, export, train  # noqa: E402  # only where torch is there
-from service.engine.session import Device, Session  # noqa: E402
+from models import architecture, data, export, training  # noqa: E402  # only where torch is there
+from models.training import Batches, Order, Recipe, fit  # noqa: E402
+
+TINY: architecture.Stages = ((4, 2), (4, 2))
+RECIPE = Recipe(epochs=3, batch_size=32, cutout=6)
 
 
 @pytest.fixture(scope="module")
@@ -19,17 +23,20 @@ def split() -> data.Split:
     return data.Split(images, generator.integers(0, 10, 64), tuple("abcdefghij"), "digest")
 
 
-def batches(split: data.Split) -> train.Batches:
-    return train.Batches.of(split, torch.device("cpu"))
+@pytest.fixture(scope="module")
+def batches(split: data.Split) -> Batches:
+    return Batches.of(split, torch.device("cpu"))
 
 
-RECIPE = train.Recipe(epochs=3, batch_size=32)
+def net(seed: int = 0, **options: object) -> architecture.ActNet:
+    torch.manual_seed(seed)
+    return architecture.ActNet("relu", stages=TINY, **options)
 
 
 class CutShort:
     """A validation set whose second reading is interrupted: the second epoch is lost."""
 
-    def __init__(self, whole: train.Batches) -> None:
+    def __init__(self, whole: Batches) -> None:
         self.targets = whole.targets
         self._whole = whole
         self._readings = 0
@@ -41,61 +48,86 @@ class CutShort:
         return self._whole.centred(index)
 
 
-def test_a_run_cut_short_goes_on_as_if_it_had_not_been(split: data.Split, tmp_path: Path) -> None:
+def test_a_run_cut_short_goes_on_as_if_it_had_not_been(batches: Batches, tmp_path: Path) -> None:
     """Weights equal bit for bit: the order and augmentation depend on seed and epoch alone."""
-    whole = train.train("relu", RECIPE, batches(split), batches(split), tmp_path / "whole")
-
+    whole, cut, resumed = net(), net(), net(seed=1)
+    expected = fit(whole, RECIPE, batches, batches)
     with pytest.raises(KeyboardInterrupt):
-        train.train("relu", RECIPE, batches(split), CutShort(batches(split)), tmp_path / "cut")  # type: ignore[arg-type]
-    resumed = train.train("relu", RECIPE, batches(split), batches(split), tmp_path / "cut")
+        fit(cut, RECIPE, batches, CutShort(batches), checkpoint=tmp_path / "run.pt")  # type: ignore[arg-type]
+    found = fit(resumed, RECIPE, batches, batches, checkpoint=tmp_path / "run.pt")
 
-    first, second = (torch.load(path, weights_only=True)["net"] for path in (whole, resumed))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    pairs = zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
+    assert all(torch.equal(first, second) for first, second in pairs)
+    assert [epoch.loss for epoch in found] == [epoch.loss for epoch in expected]
 
 
-def test_another_recipe_starts_anew(split: data.Split, tmp_path: Path) -> None:
+def test_another_recipe_starts_anew(batches: Batches, tmp_path: Path) -> None:
     for recipe in (RECIPE, replace(RECIPE, epochs=1)):
-        path = train.train("relu", recipe, batches(split), batches(split), tmp_path)
-    assert len(torch.load(path, weights_only=True)["history"]) == 1
+        history = fit(net(), recipe, batches, batches, checkpoint=tmp_path / "run.pt")
+    assert len(history) == 1
+
+
+def test_a_run_that_diverges_ends(batches: Batches) -> None:
+    history = fit(net(norm=False), replace(RECIPE, peak_learning_rate=1e30, schedule="constant"), batches, batches)
+    assert not math.isfinite(history[-1].loss)
+    assert len(history) < RECIPE.epochs
+
+
+def test_it_learns_what_can_be_learnt() -> None:
+    """Dark and bright pictures; half of the epochs would do."""
+    images = np.repeat(np.array([40, 200], np.uint8), 64)[:, None, None, None] * np.ones((1, 32, 32, 3), np.uint8)
+    split = data.Split(images, np.repeat(np.array([0, 1]), 64), ("dark", "bright"), "")
+    prepared = Batches.of(split, torch.device("cpu"))
+    for classes, loss in ((2, training.softmax_loss), (2, training.sigmoid_loss), (1, training.sigmoid_loss)):
+        history = fit(net(classes=classes), replace(RECIPE, epochs=6, batch_size=16), prepared, prepared, loss=loss)
+        assert history[-1].accuracy == 1.0
+        assert history[-1].loss < history[0].loss
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
     rates = [RECIPE.learning_rate(p) for p in (0.0, 0.125, 0.25, 0.625, 1.0)]
     np.testing.assert_allclose(rates, [0.0, 0.05, 0.1, 0.05, 0.0], atol=1e-12)
+    assert {replace(RECIPE, schedule="constant").learning_rate(p) for p in (0.0, 0.5, 1.0)} == {0.1}
 
 
-def test_a_shift_and_a_mirror_move_the_pixels(split: data.Split) -> None:
-    prepared = batches(split)
+def test_a_shift_and_a_mirror_move_the_pixels(split: data.Split, batches: Batches) -> None:
     index = torch.tensor([5])
-    still = prepared.centred(index)[0]
-    moved = prepared.take(index, torch.tensor([[train.PADDING + 1, train.PADDING]]), torch.tensor([True]))[0]
+    still = batches.centred(index)[0]
+    moved = batches.take(index, torch.tensor([[training.PADDING + 1, training.PADDING]]), torch.tensor([True]))[0]
 
     torch.testing.assert_close(moved[:, :-1, :], still[:, 1:, :].flip(2))
     np.testing.assert_allclose(still, export.prepare(split)[5], atol=1e-6)
 
 
-@pytest.mark.parametrize("activation", architecture.ACTIVATIONS)
-def test_the_exported_file_answers_like_the_network(activation: str, split: data.Split) -> None:
-    """With BatchNorm statistics that are not the initial ones, so that folding them is tested."""
-    torch.manual_seed(1)
-    net = architecture.ActNet(activation)
-    net.train()(batches(split).centred(torch.arange(64)))
-    net.eval()
-    session = Session.load(export.to_onnx(net, {}), Device.cpu())
-
-    assert export.disagreement(net, session, export.prepare(split)) <= export.TOLERANCE
+def test_an_epochs_order_is_its_own_and_the_same_again() -> None:
+    first, again, other = (Order.of(RECIPE, epoch, 64, torch.device("cpu")) for epoch in (0, 0, 1))
+    assert torch.equal(first.index, again.index)
+    assert torch.equal(first.blank, again.blank)
+    assert not torch.equal(first.index, other.index)
+    assert sorted(first.index.tolist()) == list(range(64))
 
 
-def test_the_size_is_counted_right() -> None:
-    counted = architecture.size()
-    weights = sum(p.numel() for p in architecture.ActNet("relu").parameters())
-    norms = sum(2 * width for width, _ in architecture.STAGES)
-    biases = sum(width for width, _ in architecture.STAGES)
+def test_without_augmentation_pictures_stay_as_they_are(batches: Batches) -> None:
+    recipe = replace(RECIPE, augment=False, cutout=0)
+    order = Order.of(recipe, 0, 64, torch.device("cpu"))
+    images, targets = next(iter(order.batches(batches, recipe)))
 
-    assert counted.parameters == weights - norms + biases
-    assert counted.macs == 14_967_744
+    torch.testing.assert_close(images, batches.centred(order.index[:32]))
+    assert torch.equal(targets, batches.targets[order.index[:32]])
 
 
-def test_metadata_goes_into_the_file() -> None:
-    session = Session.load(export.to_onnx(architecture.ActNet("relu").eval(), {"kind": "classifier"}), Device.cpu())
-    assert session.metadata == {"kind": "classifier"}
+@pytest.mark.parametrize(("centre", "blank"), [((16, 16), 36), ((0, 0), 9), ((31, 16), 24), ((0, 31), 12)])
+def test_a_cutout_blanks_a_square_and_less_at_the_border(centre: tuple[int, int], blank: int) -> None:
+    cut = training.cut_out(torch.ones(1, 3, 32, 32), torch.tensor([centre]), 6)
+    assert int((cut == 0).sum()) == 3 * blank
+
+
+def test_one_logit_is_right_where_its_sign_is() -> None:
+    class Sign(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean(dim=(1, 2, 3))[:, None]
+
+    images = np.array([0, 255], np.uint8)[:, None, None, None] * np.ones((1, 32, 32, 3), np.uint8)
+    for targets, expected in (([0, 1], 1.0), ([1, 1], 0.5), ([1, 0], 0.0)):
+        split = data.Split(images, np.array(targets), ("vehicle", "animal"), "")
+        assert training.evaluate(Sign(), Batches.of(split, torch.device("cpu"))) == expected

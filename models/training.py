@@ -1,0 +1,293 @@
+"""Training a network, for the served CNNs and the claims: the recipe, the pictures on the training device, the loop.
+
+The order of the pictures and their augmentation depend on (seed, epoch) alone, so a run that was cut short and goes on
+sees the batches that an unbroken one would.
+"""
+
+import datetime
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from models import data
+from models.architecture import IMAGE_SIZE
+
+PADDING = 4
+"""Pixels of reflected border that a random crop may take in."""
+
+Loss: TypeAlias = Callable[[Tensor, Tensor, "Recipe"], Tensor]
+"""(logits [N, K], targets [N], recipe) → scalar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that shapes a training run; goes into the model card as it is.
+
+    Attributes:
+        peak_learning_rate: highest of the one cycle, or the constant one.
+        warm_up: share of a one-cycle run in which the learning rate rises.
+        weight_decay: on weights, not on biases or BatchNorm.
+        augment: mirror, and shift by up to `PADDING` pixels.
+        cutout: side in pixels of the square that is blanked, 0 for none.
+        clip: largest norm of the gradient, 0 for any.
+    """
+
+    epochs: int = 80
+    batch_size: int = 128
+    schedule: Literal["one cycle", "constant"] = "one cycle"
+    peak_learning_rate: float = 0.1
+    warm_up: float = 0.25
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    augment: bool = True
+    cutout: int = 10
+    label_smoothing: float = 0.1
+    clip: float = 0.0
+    seed: int = 0
+
+    def learning_rate(self, progress: float) -> float:
+        """At this share of the run: constant, or a linear rise over `warm_up` and a cosine fall to zero after it."""
+        if self.schedule == "constant":
+            return self.peak_learning_rate
+        if progress < self.warm_up:
+            return self.peak_learning_rate * progress / self.warm_up
+        fall = (progress - self.warm_up) / (1 - self.warm_up)
+        return self.peak_learning_rate * (1 + math.cos(math.pi * fall)) / 2
+
+
+def softmax_loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+    """Cross-entropy of the softmax, with the recipe's label smoothing."""
+    return functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+
+
+def sigmoid_loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
+    """Binary cross-entropy of a sigmoid on each logit; one logit takes the targets 0 and 1 as they are."""
+    wanted = (
+        targets.to(logits.dtype)[:, None]
+        if logits.shape[1] == 1
+        else functional.one_hot(targets, logits.shape[1]).to(logits.dtype)
+    )
+    smooth = recipe.label_smoothing
+    return functional.binary_cross_entropy_with_logits(logits, wanted * (1 - smooth) + smooth / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """A split on the training device: pictures uint8 [N, H, W, 3], padded by `PADDING`; targets int64 [N]."""
+
+    padded: Tensor
+    targets: Tensor
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, split: data.Split, device: torch.device) -> "Batches":
+        images = torch.from_numpy(split.images).permute(0, 3, 1, 2).float()
+        padded = functional.pad(images, [PADDING] * 4, mode="reflect").to(torch.uint8)
+        return cls(
+            padded.permute(0, 2, 3, 1).contiguous().to(device),
+            torch.from_numpy(split.targets).to(device),
+            torch.tensor(data.MEAN, device=device),
+            torch.tensor(data.STD, device=device),
+        )
+
+    def take(self, index: Tensor, shift: Tensor, flip: Tensor) -> Tensor:
+        """Cut out pictures at `index`: normalised float32 [B, 3, 32, 32], cropped at `shift`, mirrored by `flip`."""
+        steps = torch.arange(IMAGE_SIZE, device=index.device)
+        rows = shift[:, :1] + steps
+        columns = shift[:, 1:] + torch.where(flip[:, None], steps.flip(0), steps)
+        crops = self.padded[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return ((crops.float() / 255 - self.mean) / self.std).permute(0, 3, 1, 2)
+
+    def centred(self, index: Tensor) -> Tensor:
+        """The pictures at `index` as they are: no shift, no mirror."""
+        still = torch.full((len(index), 2), PADDING, device=index.device)
+        return self.take(index, still, torch.zeros(len(index), dtype=torch.bool, device=index.device))
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One epoch's order of the pictures, and what is done to each; drawn on the CPU, so equal on every device."""
+
+    index: Tensor
+    shift: Tensor
+    flip: Tensor
+    blank: Tensor
+
+    @classmethod
+    def of(cls, recipe: Recipe, epoch: int, count: int, device: torch.device) -> "Order":
+        generator = torch.Generator().manual_seed(recipe.seed * 100_003 + epoch)
+        index = torch.randperm(count, generator=generator)
+        shift = torch.randint(0, 2 * PADDING + 1, (count, 2), generator=generator)
+        flip = torch.rand(count, generator=generator) < 0.5
+        blank = torch.randint(0, IMAGE_SIZE, (count, 2), generator=generator)
+        if not recipe.augment:
+            shift, flip = torch.full_like(shift, PADDING), torch.zeros_like(flip)
+        return cls(index.to(device), shift.to(device), flip.to(device), blank.to(device))
+
+    def batches(self, training: Batches, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pictures and targets of each step; what is left over at the end waits for another epoch's order."""
+        for index in self.index.split(recipe.batch_size)[: len(self.index) // recipe.batch_size]:
+            images = training.take(index, self.shift[index], self.flip[index])
+            yield cut_out(images, self.blank[index], recipe.cutout), training.targets[index]
+
+
+def cut_out(images: Tensor, centres: Tensor, side: int) -> Tensor:
+    """Blank a square in each picture with the mean colour, around `centres` [B, 2]; at the border less of it.
+
+    Source: DeVries, Taylor, arXiv 1708.04552.
+    """
+    if side == 0:
+        return images
+    steps = torch.arange(IMAGE_SIZE, device=images.device)
+    rows, columns = (
+        (steps >= centre - side // 2) & (steps < centre + side - side // 2)
+        for centre in (centres[:, :1], centres[:, 1:])
+    )
+    return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What came of one epoch; the loss is the mean over its steps, not a number if the run diverged."""
+
+    loss: float
+    accuracy: float
+    seconds: float
+
+
+def fit(
+    net: nn.Module,
+    recipe: Recipe,
+    training: Batches,
+    validation: Batches,
+    *,
+    loss: Loss = softmax_loss,
+    checkpoint: Path | None = None,
+    label: str = "",
+) -> list[Epoch]:
+    """Train the network in place, and return what came of each epoch; a run that diverges ends there.
+
+    Args:
+        checkpoint: written after every epoch; a run of the same recipe goes on from it.
+        label: what the progress bar calls the run.
+    """
+    optimizer = _optimizer(net, recipe)
+    history = _resume(checkpoint, recipe, net, optimizer)
+    steps = len(training.targets) // recipe.batch_size
+    with tqdm(total=recipe.epochs * steps, initial=len(history) * steps, desc=label, unit="step", disable=None) as bar:
+        for epoch in range(len(history), recipe.epochs):
+            started = time.perf_counter()
+            mean = _epoch(net, optimizer, recipe, training, epoch, loss, bar)
+            accuracy = evaluate(net, validation)
+            history.append(Epoch(mean, accuracy, time.perf_counter() - started))
+            bar.set_postfix(epoch=f"{epoch + 1}/{recipe.epochs}", loss=f"{mean:.3f}", accuracy=f"{accuracy:.4f}")
+            if bar.disable:  # no terminal: a line an epoch
+                left = history[-1].seconds * (recipe.epochs - epoch - 1)
+                done = f"{label} epoch {epoch + 1}/{recipe.epochs}"
+                print(f"{done} loss {mean:.4f} accuracy {accuracy:.4f} {left:.0f} s left", flush=True)
+            if checkpoint is not None:
+                _save(checkpoint, recipe, net, optimizer, history)
+            if not math.isfinite(mean):
+                break
+    return history
+
+
+def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    weights = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
+    return torch.optim.SGD(
+        [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=recipe.peak_learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.momentum > 0,
+    )
+
+
+def _epoch(
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    recipe: Recipe,
+    training: Batches,
+    epoch: int,
+    loss: Loss,
+    bar: Any,
+) -> float:
+    device = training.targets.device
+    order = Order.of(recipe, epoch, len(training.targets), device)
+    steps = len(training.targets) // recipe.batch_size
+    total = 0.0
+    net.train()
+    for step, (images, targets) in enumerate(order.batches(training, recipe), start=1):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate((epoch + step / steps) / recipe.epochs)
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            logits = net(images.contiguous(memory_format=torch.channels_last))
+        value = loss(logits.float(), targets, recipe)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)
+        optimizer.step()
+        total += value.item()
+        bar.update()
+        if not math.isfinite(total):
+            break
+    return total / steps
+
+
+def outputs(net: nn.Module, split: Batches, batch_size: int = 500) -> Tensor:
+    """The logits [N, K] of a split's pictures as they are, in float32, on the CPU."""
+    net.eval()
+    with torch.no_grad():
+        indices = torch.arange(len(split.targets), device=split.targets.device).split(batch_size)
+        return torch.cat([net(split.centred(index)).float().cpu() for index in indices])
+
+
+def evaluate(net: nn.Module, split: Batches) -> float:
+    """Share of pictures classified rightly; one logit says 1 where it is positive."""
+    logits = outputs(net, split)
+    chosen = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
+    return float((chosen == split.targets.cpu()).double().mean())
+
+
+def _resume(checkpoint: Path | None, recipe: Recipe, net: nn.Module, optimizer: torch.optim.Optimizer) -> list[Epoch]:
+    if checkpoint is None or not checkpoint.exists():
+        return []
+    device = next(net.parameters()).device
+    saved = torch.load(checkpoint, map_location=device, weights_only=True)
+    if saved["recipe"] != asdict(recipe):
+        return []
+    net.load_state_dict(saved["net"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return [Epoch(**epoch) for epoch in saved["history"]]
+
+
+def _save(path: Path, recipe: Recipe, net: nn.Module, optimizer: torch.optim.Optimizer, history: list[Epoch]) -> None:
+    """Write beside and rename, so that a run cut short leaves the last whole checkpoint."""
+    state = {
+        "recipe": asdict(recipe),
+        "net": net.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": [asdict(epoch) for epoch in history],
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "torch": str(torch.__version__),
+        "device": _device_name(next(net.parameters()).device),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
