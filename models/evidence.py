@@ -1,0 +1,97 @@
+"""Run the experiments behind the claims, write down their numbers and figures, and draw up the verdicts.
+
+    python -m models.evidence --data cifar10.zip                  # all of them
+    python -m models.evidence --data cifar10.zip dying depth      # two of them
+
+Each run within an experiment is kept as soon as it is done (`models/checkpoints/runs`), so the same command goes on
+where it stopped. The verdicts are drawn up by `models.claims`, which needs the numbers only.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from models.claims import page
+from models.claims.page import EVIDENCE
+from models.experiments import (
+    affine,
+    convergence,
+    cost,
+    depth,
+    dying,
+    formulas,
+    gradients,
+    heads,
+    negative,
+    selection,
+    sequence,
+)
+from models.lab import Lab, Result
+from models.train import CHECKPOINTS
+from service.engine.session import runtime_version
+
+EXPERIMENTS: dict[str, ModuleType] = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (
+        formulas, affine, selection, cost, gradients, dying, heads, sequence, negative, convergence, depth,
+    )
+}  # fmt: skip
+"""By name, the shortest first."""
+
+
+def write(name: str, result: Result, folder: Path) -> None:
+    """The experiment's numbers as JSON, and its figure; members whose name begins with _ are for the figure only."""
+    module = EXPERIMENTS[name]
+    described = {
+        "experiment": name,
+        "question": (module.__doc__ or "").partition("\n")[0],
+        "command": f"python -m models.evidence --data cifar10.zip {name}",
+        "machine": machine(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": {"torch": str(torch.__version__), "onnxruntime": runtime_version()},
+    }
+    numbers = {key: value for key, value in result.items() if not key.startswith("_")}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(described | numbers, indent=1, allow_nan=False) + "\n")
+    (folder / f"{name}.svg").write_text(module.draw(result))
+
+
+def machine() -> str:
+    """What the experiments ran on."""
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.exists() else []
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+    return f"{model}, {len(os.sched_getaffinity(0))} cores"
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiments", nargs="*", metavar="experiment", help=f"of {', '.join(EXPERIMENTS)}")
+    parser.add_argument("--data", type=Path, required=True, help="a zip or folder of CIFAR-10, or its official files")
+    parser.add_argument("--runs", type=Path, default=CHECKPOINTS / "runs")
+    parser.add_argument("--evidence", type=Path, default=EVIDENCE)
+    options = parser.parse_args(arguments)
+    unknown = set(options.experiments) - set(EXPERIMENTS)
+    if unknown:
+        parser.error(f"unknown experiments {sorted(unknown)}; there are {list(EXPERIMENTS)}")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    lab = Lab.open(options.data, options.runs, device)
+    for name in options.experiments or EXPERIMENTS:
+        print(f"== {name}", flush=True)
+        write(name, EXPERIMENTS[name].run(lab), options.evidence)
+        page.write(options.evidence)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
