@@ -81,16 +81,18 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--data", type=Path, required=True, help="a zip or folder of CIFAR-10, or its official files")
     parser.add_argument("--runs", type=Path, default=CHECKPOINTS / "runs")
     parser.add_argument("--evidence", type=Path, default=EVIDENCE)
+    parser.add_argument("--page", type=Path, default=page.PAGE, help="where the verdicts are written as a page")
+    parser.add_argument("--pictures", type=int, default=1000, help="of each class, for training (default 1000)")
     options = parser.parse_args(arguments)
     unknown = set(options.experiments) - set(EXPERIMENTS)
     if unknown:
         parser.error(f"unknown experiments {sorted(unknown)}; there are {list(EXPERIMENTS)}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    lab = Lab.open(options.data, options.runs, device)
+    lab = Lab.open(options.data, options.runs, device, each=options.pictures, held_out=max(1, options.pictures // 5))
     for name in options.experiments or EXPERIMENTS:
         print(f"== {name}", flush=True)
         write(name, EXPERIMENTS[name].run(lab), options.evidence)
-        page.write(options.evidence)
+        page.write(options.evidence, options.page)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def networks(repository: Path, images: np.ndarray, fuse: bool) -> Calls:
 
 def steps(lab: Lab) -> Calls:
     """One step of training a network of each activation, on one thread."""
-    index = torch.arange(PLAIN.batch_size, device=lab.device)
+    index = torch.arange(min(PLAIN.batch_size, len(lab.training.targets)), device=lab.device)
     images, targets = lab.training.centred(index), lab.training.targets[index]
     recipe = replace(PLAIN, peak_learning_rate=1e-4)
 
