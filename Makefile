@@ -32,10 +32,12 @@ models: .venv/train.stamp
 	$(BIN)/python -m models.train --data $(DATA)
 	$(BIN)/python -m models.export --data $(DATA)
 	$(BIN)/python -m models.evidence --data $(DATA)
+	$(BIN)/python -m models.report
 
 # The experiments behind the article's claims, and the verdicts. EXPERIMENTS: some of them by name
 evidence: .venv/train.stamp
 	$(BIN)/python -m models.evidence --data $(DATA) $(EXPERIMENTS)
+	$(BIN)/python -m models.report
 
 # The tests of training and of the experiments, which need torch; `make test` skips them.
 test-models: setup-dev .venv/train.stamp

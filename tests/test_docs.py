@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from models import accuracy, figures
+from models import accuracy, figures, report
+from models.claims import page as claims
 from service.activations.catalogue import ACTIVATIONS, ARTICLE
 from service.engine import repository
 from service.engine.session import Device
@@ -58,15 +59,20 @@ def test_the_readmes_error_figures_are_the_tables(line: str) -> None:
     assert line in (ROOT / "README.md").read_text().splitlines()
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda m: m.name)
-def test_the_accuracies_in_the_docs_are_the_cards(model: repository.Model) -> None:
-    assert model.description.card is not None
-    measured = model.description.card["validation_accuracy"]
-    header, values = re.findall(r"^\| (relu \| leaky.*|[\d.]+ % \| .*) \|$", (ROOT / "README.md").read_text(), re.M)
-    in_readme = dict(zip(header.split(" | "), values.split(" | "), strict=True))
+@pytest.mark.parametrize("page", report.PAGES, ids=str)
+def test_the_tables_of_the_pages_are_what_was_measured(page: Path) -> None:
+    text = (ROOT / page).read_text()
+    assert "<!-- table " in text
+    assert text == report.filled(text, report.tables(PACKAGED_REPOSITORY, PACKAGED_EVIDENCE))
 
-    assert f"| {model.name} | {measured * 100:.2f} % |" in (ROOT / "docs/models.md").read_text().splitlines()
-    assert in_readme[str(model.description.activation)] == f"{measured * 100:.1f} %"
+
+def test_the_claims_page_is_drawn_up_from_the_numbers() -> None:
+    """And claims.json too; both are there once the first experiment has been run."""
+    judged = claims.judged(PACKAGED_EVIDENCE)
+    written = PACKAGED_EVIDENCE / "claims.json"
+    if judged or written.exists():
+        assert json.loads(written.read_text()) == claims.document(judged)
+        assert (ROOT / claims.PAGE).read_text() == claims.page(judged)
 
 
 def test_the_readmes_picture_is_what_the_service_computes() -> None:

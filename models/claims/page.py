@@ -74,7 +74,10 @@ def _lines(claims: list[dict[str, object]]) -> Iterator[str]:
         rows = [claim for claim in claims if claim["about"] == about]
         if rows:
             yield from ("", f"## {HEADINGS.get(about, about)}", "", "| claim | verdict | because |", "|---|---|---|")
-            yield from (f"| {row['sentence']} | **{row['verdict']}** | {row['because']} |" for row in rows)
+            yield from (
+                f'| <a id="{row["id"]}"></a>{row["sentence"]} | **{row["verdict"]}** | {row["because"]} |'
+                for row in rows
+            )
     yield from ("", "## How it was measured", "")
     yield from ("| claim | method | rule | experiment |", "|---|---|---|---|")
     yield from (f"| {c['id']} | {c['method']} | {c['criterion']} | {c['experiment']} |" for c in claims)
