@@ -128,8 +128,11 @@ def _from_json(model: Model, body: bytes, settings: Settings) -> Tensor:
     if (asked.images is None) == (asked.data is None):
         raise BadRequest("the body must hold either 'images' or 'data'")
     if asked.images is None:
-        dtype = _only_input(model).datatype.numpy
-        return arrays.from_json(asked.data, dtype, name="data", max_elements=settings.max_tensor_elements)
+        port = _only_input(model)
+        if not port.datatype.has_json:
+            place = f"/v2/models/{model.name}/infer"
+            raise BadRequest(f"{port.datatype.name} is not read from JSON; send it as binary data to {place}")
+        return arrays.from_json(asked.data, port.datatype.numpy, name="data", max_elements=settings.max_tensor_elements)
     _check_count(len(asked.images), settings)
     limit = settings.max_body_bytes
     return _from_images(
@@ -159,9 +162,12 @@ def _from_images(model: Model, files: list[bytes], settings: Settings) -> Tensor
 
 def _output(name: str, array: Tensor) -> dict[str, object]:
     array = np.asarray(array)
-    data = [str(item) for item in array.flat] if array.dtype.kind == "O" else arrays.to_json(array)
-    datatype = datatypes.by_numpy(array.dtype).name
-    return {"name": name, "datatype": datatype, "shape": list(array.shape), "data": data}
+    datatype = datatypes.by_numpy(array.dtype)
+    if array.dtype.kind == "O":
+        data: object = [str(item) for item in array.flat]
+    else:
+        data = arrays.to_json(array if datatype.has_json else array.astype(np.float32))  # every BF16 is a float32
+    return {"name": name, "datatype": datatype.name, "shape": list(array.shape), "data": data}
 
 
 def shown(entry: Entry) -> dict[str, object]:

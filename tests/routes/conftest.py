@@ -41,6 +41,13 @@ def one(op: str, inputs: str = "x", **attributes: Any) -> onnx.NodeProto:
     return helper.make_node(op, list(inputs), ["y"], **attributes)
 
 
+def narrow() -> bytes:
+    """From FP32 to BF16."""
+    proto = onnx.load_model_from_string(model(one("Cast", to=TensorProto.BFLOAT16)))
+    proto.graph.output[0].type.tensor_type.elem_type = TensorProto.BFLOAT16
+    return bytes(proto.SerializeToString())
+
+
 SQUARE = helper.make_node("Mul", ["x", "x"], ["square"])
 
 FILES = {
@@ -59,6 +66,7 @@ FILES = {
     "broken/1": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
     "mislabelled/1": model(one("Neg"), labels='{"0": "cat"}'),
     "relu/1": model(one("Neg")),
+    "narrow/1": narrow(),
 }
 """By name and version. Those after `versions` cannot be served, or not all of them."""
 

@@ -188,3 +188,12 @@ def test_versions_are_listed_by_number_and_alone_when_asked(plain_client: TestCl
     assert answered(plain_client.get("/v2/models/versions"))["versions"] == ["1", "2", "10"]
     assert answered(plain_client.get("/v2/models/versions/versions/2"))["versions"] == ["2"]
     assert answered(plain_client.get("/v1/models/versions"))["version"] == "10"
+
+
+def test_bfloat16_is_answered_as_numbers_and_not_read_from_them(plain_client: TestClient) -> None:
+    """3.14159 is 3.140625 in BF16."""
+    (output,) = answered(plain_client.post("/v1/models/narrow/predict", json={"data": [1.5, 3.14159]}))["outputs"]
+    assert output == {"name": "y", "datatype": "BF16", "shape": [2], "data": [1.5, 3.140625]}
+
+    text = refused(plain_client.post("/v1/models/echo_bf16/predict", json={"data": [[1]]}), 400)
+    assert text == "BF16 is not read from JSON; send it as binary data to /v2/models/echo_bf16/infer"
