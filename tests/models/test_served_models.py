@@ -123,3 +123,28 @@ def test_only_the_network_without_activation_is_affine(model: Model) -> None:
         assert residual(model) < 1e-5
     else:
         assert residual(model) > 0.05
+
+
+def test_the_network_without_activation_is_one_matrix() -> None:
+    """Seven layers collapse into 30,720 numbers and a constant, which give its logits to 1e-4 of the largest."""
+    identity = MODELS["cnn-identity"]
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        parts = [identity.run({"image": images[i : i + 512]})["logits"] for i in range(0, len(images), 512)]
+        return np.concatenate(parts).astype(np.float64)
+
+    far = 100.0  # so that the constant's rounding is seen less
+    constant = logits(np.zeros((1, 3, 32, 32), np.float32))[0]
+    matrix = (logits(far * np.eye(3072, dtype=np.float32).reshape(-1, 3, 32, 32)) - constant) / far
+    pictures = np.stack([sample(identity, name) for name in LABELS])
+    pictures = np.concatenate([pictures, np.random.default_rng(0).standard_normal((90, 3, 32, 32), np.float32)])
+    expected = pictures.reshape(len(pictures), -1) @ matrix + constant
+
+    found = logits(pictures)
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(found).max()
+    np.testing.assert_array_equal(found.argmax(axis=1), expected.argmax(axis=1))
+
+
+def test_the_files_are_small_enough_to_be_committed() -> None:
+    sizes = [path.stat().st_size for path in PACKAGED_REPOSITORY.glob("*/*/model.onnx")]
+    assert sum(sizes) <= 15e6
