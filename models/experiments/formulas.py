@@ -79,5 +79,5 @@ def draw(result: Result) -> str:
         for name in ARTICLE:
             axes.plot(x, np.abs(apply(name, x, derivative=True)), color=COLORS[name], label=name)
         axes.set(title="|f'(x)|", xlabel="x", yscale="log", ylim=(1e-8, 3))
-        axes.legend(fontsize=8)
+        figure.legend(fontsize=8, loc="outside right center")
         return to_svg(figure)
