@@ -155,16 +155,16 @@ class Model:
         Raises:
             BadRequest: inputs missing or unknown, of another dtype or shape; says what the model expects.
         """
+        self.check(feeds)
         return self.execute(feeds).outputs
 
     def execute(self, feeds: Mapping[str, Tensor]) -> Execution:
-        """As `run`, and say what it took.
+        """Run what `check` lets through, and say what it took.
 
         Raises:
-            BadRequest: as `run`.
+            BadRequest: bytes that are no UTF-8, or the model fails on this input.
             ModelUnavailable: the outputs are not as many rows as the inputs; `model.toml` is wrong about the batch.
         """
-        self.check(feeds)
         rows = self._rows(feeds)
         ready = {name: _for_runtime(name, array) for name, array in feeds.items()}
         step = self.fixed_rows or self.max_batch_size

@@ -15,14 +15,12 @@ from pathlib import Path
 
 from service.engine import folder
 from service.engine.entry import Entry, IndexEntry, Load, renewed
-from service.engine.folder import FILE, VERSION
+from service.engine.folder import VERSION
 from service.engine.loading import Loader
-from service.engine.model import Description, Execution, Model, Port
+from service.engine.model import Model
 from service.engine.overrides import Overrides
 from service.engine.session import Device
 from service.errors import ModelUnavailable, NotFound, did_you_mean, printable, quoted
-
-__all__ = ["FILE", "Description", "Entry", "Execution", "IndexEntry", "Model", "Port", "Repository", "load"]
 
 log = logging.getLogger("actserve.repository")
 

@@ -22,28 +22,7 @@ from numpy.typing import NDArray
 from onnx import helper
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from service.engine.gpu import Gpu, gpu, parse_gpu
 from service.errors import BadRequest, ModelUnavailable
-
-__all__ = [
-    "BFLOAT16",
-    "CPU",
-    "CUDA",
-    "CUDA_OPTIONS",
-    "ENGINE_ERRORS",
-    "Device",
-    "DeviceUnavailable",
-    "Gpu",
-    "Session",
-    "Tensor",
-    "TensorSpec",
-    "detect",
-    "gpu",
-    "parse_gpu",
-    "runtime_version",
-    "why_cuda_does_not_start",
-    "why_not_cuda",
-]
 
 Tensor: TypeAlias = NDArray[Any]
 

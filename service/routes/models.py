@@ -7,7 +7,8 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from service.engine.repository import Entry, Model, Port
+from service.engine.entry import Entry
+from service.engine.model import Model, Port
 from service.engine.session import Tensor
 from service.errors import BadRequest
 from service.routes import examples, schemas

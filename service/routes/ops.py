@@ -8,7 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import RedirectResponse, Response
 
-from service.engine import session
+from service.engine.gpu import gpu
+from service.engine.session import runtime_version
 from service.routes import schemas
 from service.routes.http import json_response, query
 from service.routes.state import Shared
@@ -29,7 +30,7 @@ ASSET_TYPES = {
 async def device(request: Request, services: Shared) -> Response:
     """The device that was asked for and the one in use, why, and by which provider each model's nodes run."""
     query(request, [])
-    gpu = (await services.pool.run(session.gpu)).result if services.device.kind == "cuda" else None
+    found = (await services.pool.run(gpu)).result if services.device.kind == "cuda" else None
     placed = [
         {"model": model.name, "version": str(model.version), "nodes": model.session.placement}
         for model in services.repository.models()
@@ -40,9 +41,9 @@ async def device(request: Request, services: Shared) -> Response:
             "wanted": services.device.wanted,
             "in_use": [services.device.provider],
             "reason": services.device.reason,
-            "gpu": asdict(gpu) if gpu else None,
+            "gpu": asdict(found) if found else None,
             "threads": services.functions.threads,
-            "onnxruntime": session.runtime_version(),
+            "onnxruntime": runtime_version(),
             "models": placed,
         }
     )

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Path
 from starlette.responses import Response
 
 from service import __version__
-from service.engine.repository import FILE, Port
+from service.engine.folder import FILE
+from service.engine.model import Port
 from service.errors import BadRequest, ServiceError, quoted
 from service.routes import examples
 from service.routes.http import json_response

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from service.engine.entry import IndexEntry
 from service.engine.model import Model
 from service.engine.overrides import Overrides
-from service.engine.repository import IndexEntry, Repository
+from service.engine.repository import Repository
 from service.errors import ModelUnavailable, NotFound
 from tests.engine.making import answer, load, ones, plain, put
 

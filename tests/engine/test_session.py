@@ -144,19 +144,6 @@ def test_cpu_asked_for_is_cpu() -> None:
     assert detect("cpu") == Device.cpu()
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        ("NVIDIA H200, 143771, 512\n", session.Gpu("NVIDIA H200", 143771, 512)),
-        ("No devices were found\n", None),
-        ("", None),
-        ("NVIDIA H200, [N/A], 512", None),
-    ],
-)
-def test_the_drivers_answer_is_read(answer: str, expected: session.Gpu | None) -> None:
-    assert session.parse_gpu(answer) == expected
-
-
 @without_gpu
 def test_cuda_is_tried_and_not_believed() -> None:
     """The provider is in the wheel's list all the same; with fallback forbidden it must fail, and with a reason."""
@@ -170,33 +157,6 @@ def test_the_probe_is_a_sound_model() -> None:
     """Else CUDA would be found not to work for a fault of ours."""
     probe = Session.load(session._probe(), Device.cpu())
     assert probe.run({"x": np.ones(1, np.float32)})["y"] == 2
-
-
-def nvidia_smi(folder: Path, script: str) -> None:
-    path = folder / "nvidia-smi"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
-
-
-@pytest.mark.parametrize(
-    ("script", "expected"),
-    [
-        ("echo 'NVIDIA H200, 143771, 7'", session.Gpu("NVIDIA H200", 143771, 7)),
-        ("echo 'NVIDIA-SMI has failed' >&2; exit 9", None),
-    ],
-)
-def test_the_gpu_is_what_the_drivers_tool_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, expected: session.Gpu | None
-) -> None:
-    nvidia_smi(tmp_path, script)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-
-    assert session.gpu() == expected
-
-
-def test_without_the_drivers_tool_there_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert session.gpu() is None
 
 
 def test_one_session_serves_many_threads() -> None:

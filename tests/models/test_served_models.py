@@ -8,7 +8,8 @@ import pytest
 from onnx import numpy_helper
 
 from service.engine import repository
-from service.engine.repository import Model
+from service.engine.folder import FILE
+from service.engine.model import Model
 from service.engine.session import Device
 from service.settings import PACKAGED_REPOSITORY
 from service.wire import images
@@ -37,7 +38,7 @@ def sample(model: Model, name: str) -> np.ndarray:
 
 
 def file(model: Model) -> onnx.ModelProto:
-    return onnx.load(PACKAGED_REPOSITORY / model.name / str(model.version) / repository.FILE)
+    return onnx.load(PACKAGED_REPOSITORY / model.name / str(model.version) / FILE)
 
 
 def test_there_is_one_for_every_hidden_activation_of_the_article() -> None:
