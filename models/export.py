@@ -26,6 +26,7 @@ from models.architecture import IMAGE_SIZE, STAGES, ActNet, size
 from models.train import CHECKPOINTS, HELD_OUT, TASKS, Task
 from service.activations.catalogue import find
 from service.activations.expressions import Graph, Term, op
+from service.engine.folder import FILE
 from service.engine.session import Device, Session, runtime_version
 
 REPOSITORY = Path("models/repository")
@@ -167,6 +168,12 @@ def disagreement(net: ActNet, session: Session, images: Floats, temperature: flo
     )
 
 
+def served(repository: Path) -> dict[str, Path]:
+    """The files of the networks that are there, by their models' names."""
+    paths = {name: repository / name / VERSION / FILE for name in TASKS}
+    return {name: path for name, path in paths.items() if path.exists()}
+
+
 def predictions(logits: Floats) -> NDArray[np.int64]:
     """The class of each picture; one logit says 1 where it is positive."""
     chosen: NDArray[np.int64] = (logits[:, 0] > 0).astype(np.int64) if logits.shape[1] == 1 else logits.argmax(axis=1)
@@ -225,7 +232,7 @@ def export(task: Task, checkpoints: Sequence[Path], source: Source, folder: Path
         "preprocessing": json.dumps(preprocessing()),
         "card": json.dumps(card(seeds[0].saved, source, net, measured | {"largest_difference_from_pytorch": gap})),
     }
-    path = folder / task.name / VERSION / "model.onnx"
+    path = folder / task.name / VERSION / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(to_onnx(net, metadata, temperature=temperature))
     print(

@@ -6,7 +6,6 @@ Smaller networks and fewer pictures than the served CNNs have make it possible t
 import hashlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from torch import nn
 
 from models import data
 from models.architecture import Stages
+from models.files import whole
 from models.training import Batches, Epoch, Loss, Recipe, fit, softmax_loss
 
 Result: TypeAlias = dict[str, Any]
@@ -90,10 +90,8 @@ class Lab:
             found: Result = json.loads(path.read_text())["result"]
             return found
         result = compute()
-        self.runs.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps({"key": key, "result": result}))
-        os.replace(partial, path)
+        with whole(path) as partial:
+            partial.write_text(json.dumps({"key": key, "result": result}))
         return result
 
     def trained(

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias, get_args
 
 import onnx
 
-from models.claims.claim import Verdict
 from models.claims.page import EVIDENCE, ORDER
+from service.activations.evidence import Verdict
 
 REPOSITORY = Path("models/repository")
 PAGES = (Path("README.md"), Path("docs/models.md"))

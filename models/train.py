@@ -11,7 +11,6 @@ goes on where it stopped.
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ import torch
 
 from models import data
 from models.architecture import ACTIVATIONS, ActNet
+from models.files import whole
 from models.training import Batches, Loss, Recipe, fit, sigmoid_loss, softmax_loss
 
 CHECKPOINTS = Path("models/checkpoints")
@@ -119,11 +119,9 @@ def choose_rate(task: Task, recipe: Recipe, pictures: Pictures, folder: Path) ->
 
 
 def write(path: Path, content: object) -> None:
-    """Write JSON beside and rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1))
-    os.replace(partial, path)
+    """Write JSON."""
+    with whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=1))
 
 
 def main(arguments: list[str]) -> None:

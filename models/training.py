@@ -6,7 +6,6 @@ sees the batches that an unbroken one would.
 
 import datetime
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from models import data
 from models.architecture import IMAGE_SIZE
+from models.files import whole
 
 PADDING = 4
 """Pixels of reflected border that a random crop may take in."""
@@ -273,7 +273,7 @@ def _resume(checkpoint: Path | None, recipe: Recipe, net: nn.Module, optimizer: 
 
 
 def _save(path: Path, recipe: Recipe, net: nn.Module, optimizer: torch.optim.Optimizer, history: list[Epoch]) -> None:
-    """Write beside and rename, so that a run cut short leaves the last whole checkpoint."""
+    """A run cut short leaves the last whole checkpoint."""
     state = {
         "recipe": asdict(recipe),
         "net": net.state_dict(),
@@ -283,10 +283,8 @@ def _save(path: Path, recipe: Recipe, net: nn.Module, optimizer: torch.optim.Opt
         "torch": str(torch.__version__),
         "device": _device_name(next(net.parameters()).device),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with whole(path) as partial:
+        torch.save(state, partial)
 
 
 def _device_name(device: torch.device) -> str:

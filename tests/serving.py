@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def serving(log: Path | None = None, **settings: str) -> Iterator[tuple[subproce
             end(process)
 
 
-def end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[Any]) -> None:
     """Asked first, so that what it has covered is written down; killed with all of its workers if it does not end."""
     if process.poll() is None:
         process.terminate()
@@ -70,11 +71,12 @@ def end(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_until_it_answers(process: subprocess.Popen[str], address: str) -> None:
+def wait_until_it_answers(process: subprocess.Popen[Any], address: str) -> None:
+    """Any server of the protocol."""
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            get(f"{address}/v2/health/ready")
+            urllib.request.urlopen(f"{address}/v2/health/ready", timeout=DEADLINE_S).close()
         except urllib.error.URLError:
             time.sleep(0.05)  # between two looks; there is no event to wait for
         else:

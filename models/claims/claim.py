@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-Verdict: TypeAlias = Literal["holds", "holds in part", "does not hold here"]
+from service.activations.evidence import Verdict
+
 Result: TypeAlias = Mapping[str, Any]
 """An experiment's file, as models.evidence wrote it."""
 

@@ -1,13 +1,13 @@
 """From the experiments' files to claims.json, which the service serves, and docs/claims.md."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 from models.claims import functions, network, outputs, training
 from models.claims.claim import Claim, Number, Result
+from models.files import whole
 
 EVIDENCE = Path("models/evidence")
 PAGE = Path("docs/claims.md")
@@ -89,8 +89,7 @@ def _lines(claims: list[dict[str, object]]) -> Iterator[str]:
 def write(evidence: Path = EVIDENCE, target: Path | None = PAGE) -> None:
     """Draw up claims.json in the folder, and the page."""
     claims = judged(evidence)
-    partial = evidence / "claims.partial"
-    partial.write_text(json.dumps(document(claims), indent=1, ensure_ascii=False) + "\n")
-    os.replace(partial, evidence / "claims.json")
+    with whole(evidence / "claims.json") as partial:
+        partial.write_text(json.dumps(document(claims), indent=1, ensure_ascii=False) + "\n")
     if target is not None:
         target.write_text(page(claims))

@@ -214,10 +214,7 @@ def _better_than_leaky(result: Result) -> Judgement:
     return Judgement(
         verdict(len(better) == len(found), bool(better)),
         f"ELU less leaky ReLU, in points: {_differences(found)}.",
-        tuple(
-            Number.of(f"accuracy of ELU less leaky ReLU's, {words}", difference, "points", 100)
-            for words, difference in found.items()
-        ),
+        _points("accuracy of ELU less leaky ReLU's", found),
     )
 
 
@@ -226,6 +223,10 @@ def _differences(found: Mapping[str, Mapping[str, Any]]) -> str:
         f"{100 * d['value']:+.1f} {words} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f}, p = {d['p']:.2g})"
         for words, d in found.items()
     )
+
+
+def _points(name: str, found: Mapping[str, Mapping[str, Any]]) -> tuple[Number, ...]:
+    return tuple(Number.of(f"{name}, {words}", difference, "points", 100) for words, difference in found.items())
 
 
 def _less_bias(result: Result) -> Judgement:
@@ -263,10 +264,7 @@ def _swish_better(result: Result) -> Judgement:
     return Judgement(
         verdict(bool(better) and not worse, bool(better)),
         f"Swish less ReLU, in points: {_differences(found)}.",
-        tuple(
-            Number.of(f"accuracy of Swish less ReLU's, {words}", difference, "points", 100)
-            for words, difference in found.items()
-        ),
+        _points("accuracy of Swish less ReLU's", found),
     )
 
 
@@ -282,10 +280,7 @@ def _deep_choice(result: Result) -> Judgement:
     return Judgement(
         verdict(len(better) == len(VARIANTS), bool(better)),
         f"At fourteen layers, less ReLU, in points: {_differences(found)}.",
-        tuple(
-            Number.of(f"accuracy at 14 layers less ReLU's, {name}", difference, "points", 100)
-            for name, difference in found.items()
-        ),
+        _points("accuracy at 14 layers less ReLU's", found),
     )
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.export import REPOSITORY
+from models.export import REPOSITORY, served
+from models.export import run as answers
 from models.lab import Lab, Result
 from models.plots import COLORS, panels, to_svg
-from models.train import TASKS
 from service.engine.session import Device, Session
 
 PIXELS = 3 * 32 * 32
@@ -29,15 +29,17 @@ Floats = NDArray[np.float64]
 def run(lab: Lab, *, repository: Path = REPOSITORY, pairs: int = PAIRS) -> Result:
     """Collapse the network without activation, and measure how far the others are from affine."""
     images = pictures(lab)
-    names = [name for name in TASKS if (repository / name).exists()]
-    identity = ask(repository, "cnn-identity")
+    networks = {
+        name: Session.load(path.read_bytes(), Device.cpu(), threads=0) for name, path in served(repository).items()
+    }
+    identity = networks["cnn-identity"]
     matrix, constant = collapse(identity)
     outputs = logits(identity, images)
     affine = images.reshape(len(images), -1) @ matrix + constant
     targets = lab.validation.targets.cpu().numpy()
     return {
         "settings": {"unit": UNIT, "pairs": pairs, "pictures": len(images)},
-        "runs": [about(repository, name, images, targets, pairs) for name in names],
+        "runs": [about(name, network, images, targets, pairs) for name, network in networks.items()],
         "summary": {
             "largest_difference": float(np.abs(outputs - affine).max() / np.abs(outputs).max()),
             "same_class": float((outputs.argmax(axis=1) == affine.argmax(axis=1)).mean()),
@@ -48,9 +50,8 @@ def run(lab: Lab, *, repository: Path = REPOSITORY, pairs: int = PAIRS) -> Resul
     }
 
 
-def about(repository: Path, name: str, images: NDArray[np.float32], targets: NDArray[np.int64], pairs: int) -> Result:
+def about(name: str, session: Session, images: NDArray[np.float32], targets: NDArray[np.int64], pairs: int) -> Result:
     """A network's residual, and the share of pictures that it classifies rightly, by its own classes."""
-    session = ask(repository, name)
     found = logits(session, images)
     right = None if found.shape[1] == 1 else float((found.argmax(axis=1) == targets).mean())
     return {"model": name, "accuracy": right, **residual(session, images, pairs)}
@@ -63,13 +64,8 @@ def pictures(lab: Lab) -> NDArray[np.float32]:
     return found
 
 
-def ask(repository: Path, name: str) -> Session:
-    return Session.load((repository / name / "1" / "model.onnx").read_bytes(), Device.cpu(), threads=0)
-
-
 def logits(session: Session, images: NDArray[np.float32]) -> Floats:
-    parts = [session.run({"image": images[i : i + 500]})["logits"] for i in range(0, len(images), 500)]
-    return np.concatenate(parts).astype(np.float64)
+    return answers(session, images)["logits"].astype(np.float64)
 
 
 def collapse(session: Session) -> tuple[Floats, Floats]:

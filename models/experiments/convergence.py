@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from models.architecture import Stages
 from models.experiments.rates import VARIANTS, Cell, tuned
@@ -176,7 +177,7 @@ def draw(result: Result) -> str:
                 _curves(axis, name, [run["accuracies"] for run in cell["runs"]])
             axis.set_ylim(0)
             axis.legend(fontsize=8, ncols=2, loc="lower right")
-            axis.xaxis.get_major_locator().set_params(integer=True)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         return to_svg(figure)
 
 

@@ -18,10 +18,9 @@ import torch
 
 from models.architecture import ACTIVATIONS, ActNet
 from models.experiments.affine import pictures
-from models.export import REPOSITORY
+from models.export import REPOSITORY, served
 from models.lab import PLAIN, SEVEN, Lab, Result
 from models.plots import COLORS, panels, to_svg
-from models.train import TASKS
 from models.training import softmax_loss
 from service.activations.catalogue import ACTIVATIONS as CATALOGUE
 from service.activations.graphs import Kernel, build
@@ -105,8 +104,7 @@ def networks(repository: Path, images: np.ndarray, fuse: bool) -> Calls:
         session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
         return lambda: session.run(None, {"image": images})
 
-    paths = {name: repository / name / "1" / "model.onnx" for name in TASKS}
-    return {name: call(path) for name, path in paths.items() if path.exists()}
+    return {name: call(path) for name, path in served(repository).items()}
 
 
 def steps(lab: Lab) -> Calls:

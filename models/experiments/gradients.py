@@ -21,14 +21,14 @@ from typing import Any
 
 import torch
 from matplotlib.axes import Axes
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from models.architecture import ACTIVATIONS, GAINS, ActNet, Stages
-from models.experiments.rates import best
-from models.lab import PLAIN, Estimate, Lab, Result, seeds
+from models.experiments.rates import at_its_best
+from models.lab import PLAIN, Estimate, Lab, Result
 from models.plots import COLORS, panels, to_svg
-from models.training import Recipe, evaluate
+from models.training import Recipe
 
 NAMES = ("relu", "leaky_relu", "elu", "swish", "tanh", "sigmoid", "gelu", "mish", "identity")
 DEPTHS = (10, 20, 30)
@@ -196,31 +196,10 @@ def _window(values: Tensor) -> Tensor:
 def train(
     lab: Lab, activation: str, start: str, depth: int, recipe: Recipe, rates: Sequence[float], count: int
 ) -> Result:
-    """Train networks of one kind with the learning rate that suits it.
-
-    Returns:
-        `search`: held-out accuracy by learning rate. `accuracy`: of each seed. `diverged`: how many of them have a
-        loss that is no number.
-    """
-    key = {"experiment": "gradients", "activation": activation, "start": start, "depth": depth}
-
-    def make() -> ActNet:
-        return network(activation, start, depth)
-
-    def after(net: nn.Module) -> Result:
-        return {"accuracy": evaluate(net, lab.validation)}
-
-    rate, search = best(lab, key, make, recipe, rates, recipe.epochs)
-    tuned = replace(recipe, peak_learning_rate=rate)
-    results = [lab.trained(key, make, each, validation=lab.held_out, after=after) for each in seeds(tuned, count)]
-    return {
-        **{name: key[name] for name in ("activation", "start", "depth")},
-        "search": search,
-        "learning_rate": rate,
-        "accuracy": [result["accuracy"] for result in results],
-        "loss": [result["history"][-1]["loss"] for result in results],
-        "diverged": sum(result["history"][-1]["loss"] is None for result in results),
-    }
+    """Train networks of one kind, see `at_its_best`."""
+    kind = {"activation": activation, "start": start, "depth": depth}
+    key = {"experiment": "gradients", **kind}
+    return kind | at_its_best(lab, key, lambda: network(activation, start, depth), recipe, rates, count)
 
 
 def summed_up(run: Mapping[str, Any]) -> Result:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from models.architecture import ACTIVATIONS, ActNet, Stages
@@ -252,7 +253,7 @@ def _shares(axis: Axes, found: Mapping[str, Result]) -> None:
             label = f"{name}, {'before' if when == 'initial' else 'after'} training"
             axis.plot(range(1, len(values) + 1), values, style, marker=".", color=COLORS[name], label=label)
     axis.set_xlabel("layer")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylabel("share of the means in E[f²]")
     axis.set_ylim(0, 1)
     axis.legend(fontsize=7)

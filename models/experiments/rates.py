@@ -13,7 +13,7 @@ from torch import nn
 
 from models.architecture import ActNet, Stages
 from models.lab import Lab, Result, seeds
-from models.training import Loss, Recipe, sigmoid_loss, softmax_loss
+from models.training import Loss, Recipe, evaluate, sigmoid_loss, softmax_loss
 
 SEED = 1000
 """Of the short runs that the learning rate is chosen by."""
@@ -52,6 +52,41 @@ def best(
         failed = last["loss"] is None
         scores[str(rate)], losses[str(rate)] = (0.0, math.inf) if failed else (last["accuracy"], last["loss"])
     return float(max(scores, key=lambda rate: (scores[rate], -losses[rate]))), scores
+
+
+def at_its_best(
+    lab: Lab,
+    key: Mapping[str, Any],
+    make: Callable[[], nn.Module],
+    recipe: Recipe,
+    rates: Sequence[float],
+    count: int,
+) -> Result:
+    """Train networks of one kind with the learning rate that suits it, chosen in runs of the same length.
+
+    Args:
+        key: what `make` depends on.
+
+    Returns:
+        `search`: held-out accuracy by learning rate. `accuracy`, `loss`: of each seed, at the end. `history`: accuracy
+        on the held-out pictures by epoch, a list a seed. `diverged`: how many seeds have a loss that is no number.
+    """
+
+    def after(net: nn.Module) -> Result:
+        return {"accuracy": evaluate(net, lab.validation)}
+
+    rate, search = best(lab, key, make, recipe, rates, recipe.epochs)
+    tuned = replace(recipe, peak_learning_rate=rate)
+    results = [lab.trained(key, make, each, validation=lab.held_out, after=after) for each in seeds(tuned, count)]
+    losses = [result["history"][-1]["loss"] for result in results]
+    return {
+        "search": search,
+        "learning_rate": rate,
+        "accuracy": [result["accuracy"] for result in results],
+        "loss": losses,
+        "history": [[epoch["accuracy"] for epoch in result["history"]] for result in results],
+        "diverged": losses.count(None),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,9 @@ import onnx
 from numpy.typing import NDArray
 
 from models.experiments.affine import pictures
-from models.export import REPOSITORY
+from models.export import REPOSITORY, served
 from models.lab import Lab, Result
 from models.plots import COLORS, panels, to_svg
-from models.train import TASKS
 from service.engine.session import Device, Session
 
 PICTURES = 500
@@ -25,11 +24,8 @@ def run(lab: Lab, *, repository: Path = REPOSITORY, count: int = PICTURES) -> Re
     """Look at what goes into each activation and at what comes out."""
     every = pictures(lab)
     images = every[:: max(1, len(every) // count)]  # they lie sorted by class
-    paths = {name: repository / name / "1" / "model.onnx" for name in TASKS}
     layers = {
-        name: [look(z, a) for z, a in around(path.read_bytes(), images)]
-        for name, path in paths.items()
-        if path.exists()
+        name: [look(z, a) for z, a in around(path.read_bytes(), images)] for name, path in served(repository).items()
     }
     return {
         "settings": {"pictures": len(images)},

@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.architecture import ACTIVATIONS, IMAGE_SIZE
-from models.experiments.rates import best
-from models.lab import PLAIN, Difference, Estimate, Lab, Result, seeds
+from models.experiments.rates import at_its_best
+from models.lab import PLAIN, Difference, Estimate, Lab, Result
 from models.plots import COLORS, panels, to_svg
-from models.training import Recipe, evaluate
+from models.training import Recipe
 
 VARIANTS: Sequence[tuple[str, str]] = tuple(
     (cell, activation) for cell in ("elman", "lstm") for activation in ("tanh", "sigmoid", "relu")
@@ -158,32 +158,9 @@ def step_gradients(net: RowReader, images: Tensor, targets: Tensor) -> list[floa
 def train(
     lab: Lab, cell: str, activation: str, hidden: int, recipe: Recipe, rates: Sequence[float], count: int
 ) -> Result:
-    """Train one variant with the learning rate that suits it.
-
-    Returns:
-        `search`: held-out accuracy by learning rate. `accuracy`, `loss`: of each seed, at the end. `history`:
-        accuracy on the held-out pictures by epoch, a list a seed. `diverged`: how many seeds have a loss that is no
-        number.
-    """
+    """Train one variant, see `at_its_best`."""
     key = {"experiment": "sequence", "cell": cell, "activation": activation, "hidden": hidden}
-
-    def make() -> RowReader:
-        return RowReader(cell, activation, hidden=hidden)
-
-    def after(net: nn.Module) -> Result:
-        return {"accuracy": evaluate(net, lab.validation)}
-
-    rate, search = best(lab, key, make, recipe, rates, recipe.epochs)
-    tuned = replace(recipe, peak_learning_rate=rate)
-    results = [lab.trained(key, make, each, validation=lab.held_out, after=after) for each in seeds(tuned, count)]
-    return {
-        "search": search,
-        "learning_rate": rate,
-        "accuracy": [result["accuracy"] for result in results],
-        "loss": [result["history"][-1]["loss"] for result in results],
-        "history": [[epoch["accuracy"] for epoch in result["history"]] for result in results],
-        "diverged": sum(result["history"][-1]["loss"] is None for result in results),
-    }
+    return at_its_best(lab, key, lambda: RowReader(cell, activation, hidden=hidden), recipe, rates, count)
 
 
 def summed_up(run: Mapping[str, Any]) -> Result:

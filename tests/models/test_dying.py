@@ -1,33 +1,22 @@
 """Units are counted as dead when they are, and only then: not the silent of others, and not runs that diverged."""
 
 from dataclasses import replace
-from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the group `train` is not installed")
 pytest.importorskip("matplotlib", reason="the group `train` is not installed")
 
-from models import data  # noqa: E402  # only where torch is there
 from models.architecture import ActNet  # noqa: E402
 from models.experiments import dying  # noqa: E402
 from models.lab import Lab, Result  # noqa: E402
-from models.training import Batches, Recipe  # noqa: E402
+from models.training import Recipe  # noqa: E402
 
 STAGES = ((4, 2), (6, 2), (5, 2))
 TINY = Recipe(
     epochs=1, batch_size=16, schedule="constant", peak_learning_rate=0.01, cutout=0, augment=False, label_smoothing=0.0
 )
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
-    split = data.Split(images, generator.integers(0, 10, 64), tuple("abcdefghij"), "digest")
-    return Lab(*(Batches.of(split, torch.device("cpu")) for _ in range(3)), tmp_path / "runs")
 
 
 def net_with_silent_units(activation: str, layer: int, units: slice, bias: float = -50.0) -> ActNet:

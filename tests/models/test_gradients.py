@@ -1,7 +1,6 @@
 """The gradient's way back is measured rightly: where it must stay, where theory knows it, and at what layer it is."""
 
 import math
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,21 +9,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="the group `train` is not installed")
 pytest.importorskip("matplotlib", reason="the group `train` is not installed")
 
-from models import data  # noqa: E402  # only where torch is there
 from models.architecture import GAINS, ActNet  # noqa: E402
 from models.experiments import gradients  # noqa: E402
 from models.lab import Lab, Result  # noqa: E402
-from models.training import Batches, Recipe  # noqa: E402
+from models.training import Recipe  # noqa: E402
 
 TINY = Recipe(epochs=1, batch_size=16, schedule="constant", peak_learning_rate=0.01, cutout=0, augment=False)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
-    split = data.Split(images, generator.integers(0, 10, 64), tuple("abcdefghij"), "digest")
-    return Lab(*(Batches.of(split, torch.device("cpu")) for _ in range(3)), tmp_path / "runs")
 
 
 def mean_ratio(lab: Lab, activation: str, start: str, depth: int = 10, draws: int = 4) -> float:

@@ -8,21 +8,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="the group `train` is not installed")
 stats = pytest.importorskip("scipy.stats", reason="the group `train` is not installed")
 
-from models import data  # noqa: E402  # only where torch is there
 from models.architecture import ActNet  # noqa: E402
 from models.lab import PLAIN, Difference, Estimate, Lab, seeds  # noqa: E402
-from models.training import Batches, Recipe  # noqa: E402
+from models.training import Recipe  # noqa: E402
 
 RECIPE = Recipe(epochs=2, batch_size=16)
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (32, 32, 32, 3), dtype=np.uint8)
-    split = data.Split(images, generator.integers(0, 10, 32), tuple("abcdefghij"), "")
-    batches = Batches.of(split, torch.device("cpu"))
-    return Lab(batches, batches, batches, tmp_path / "runs")
 
 
 def test_a_result_is_computed_once_for_a_key(lab: Lab) -> None:

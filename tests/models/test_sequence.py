@@ -1,6 +1,5 @@
 """The recurrent networks are what they are said to be, and the gradient through time is that of the steps."""
 
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,23 +8,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="the group `train` is not installed")
 pytest.importorskip("matplotlib", reason="the group `train` is not installed")
 
-from models import data  # noqa: E402  # only where torch is there
 from models.experiments import sequence  # noqa: E402
 from models.experiments.sequence import RowReader  # noqa: E402
 from models.lab import Lab, Result  # noqa: E402
-from models.training import Batches, Recipe  # noqa: E402
+from models.training import Recipe  # noqa: E402
 
 TINY = Recipe(
     epochs=2, batch_size=16, schedule="constant", peak_learning_rate=0.01, cutout=0, augment=False, label_smoothing=0.0
 )
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Lab:
-    generator = np.random.default_rng(0)
-    images = generator.integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
-    split = data.Split(images, generator.integers(0, 10, 64), tuple("abcdefghij"), "digest")
-    return Lab(*(Batches.of(split, torch.device("cpu")) for _ in range(3)), tmp_path / "runs")
 
 
 @pytest.mark.parametrize(("cell", "activation"), [("elman", "tanh"), ("elman", "relu"), ("lstm", "tanh")])

@@ -8,19 +8,15 @@ import gzip
 import http.client
 import os
 import shutil
-import signal
 import subprocess
-import time
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 from tests.conformance import models
-from tests.serving import DEADLINE_S, ROOT, free_port
+from tests.serving import ROOT, end, free_port, wait_until_it_answers
 from tests.triton.cases import CASES, Case
 
 MAX_BATCH_SIZE = 8
@@ -73,13 +69,10 @@ def real_triton(folder: Path) -> Iterator[str]:
         subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True) as process,
     ):
         try:
-            _wait(process, f"http://127.0.0.1:{port}/v2/health/ready", folder / "log")
+            wait_until_it_answers(process, f"http://127.0.0.1:{port}")
             yield f"127.0.0.1:{port}"
         finally:
-            process.terminate()
-            process.wait(DEADLINE_S)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # the backend's processes outlive a server that crashed
+            end(process)
 
 
 def ask_all(address: str) -> dict[str, Answer]:
@@ -136,15 +129,3 @@ def _prepare_backend(folder: Path, packages: Path) -> None:
     shutil.copytree(server / "backends" / "python", folder / "python")
     version = packages.parent.name.removeprefix("python")
     shutil.copy(server / "python_backend_stubs" / version / "triton_python_backend_stub", folder / "python")
-
-
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=DEADLINE_S).close()
-        except urllib.error.URLError:
-            time.sleep(0.1)  # between two looks; there is no event to wait for
-        else:
-            return
-    raise RuntimeError(f"Triton does not start: {log.read_text()[-2000:]}")
