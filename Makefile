@@ -98,7 +98,7 @@ perf-analyzer: .venv-perf-analyzer/stamp
 	@touch $@
 
 # Writes the lock files anew from pyproject.toml; needs uv on the PATH. What is served has the versions that are tested.
-COMPILE = uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate
+COMPILE = uv pip compile pyproject.toml --quiet --universal --no-strip-extras --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock:
 	$(COMPILE) --group dev -o requirements/dev.lock
 	$(COMPILE) -c requirements/dev.lock -o requirements/run.lock
