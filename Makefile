@@ -27,17 +27,22 @@ accuracy: setup-dev
 	$(BIN)/python -m models.accuracy
 
 # Trains, exports and measures; goes on where it stopped. DATA: CIFAR-10, as its official files or as a zip or folder
-# <split>/<class>/<number>.jpg
+# <split>/<class>/<number>.jpg. QUICK=1: a little of everything, to see that it works
 models: .venv/train.stamp
-	$(BIN)/python -m models.train --data $(DATA)
+	$(BIN)/python -m models.train --data $(DATA) $(if $(QUICK),--quick)
 	$(BIN)/python -m models.export --data $(DATA)
-	$(BIN)/python -m models.evidence --data $(DATA)
+	$(BIN)/python -m models.evidence --data $(DATA) $(if $(QUICK),--quick)
 	$(BIN)/python -m models.report
 
 # The experiments behind the article's claims, and the verdicts. EXPERIMENTS: some of them by name
 evidence: .venv/train.stamp
-	$(BIN)/python -m models.evidence --data $(DATA) $(EXPERIMENTS)
+	$(BIN)/python -m models.evidence --data $(DATA) $(if $(QUICK),--quick) $(EXPERIMENTS)
 	$(BIN)/python -m models.report
+
+# glibc gives large blocks back to the system at once and takes them anew at every step of training, which then spends
+# half of its time in the kernel; so it is told to keep them.
+models evidence: export MALLOC_MMAP_MAX_ = 0
+models evidence: export MALLOC_TRIM_THRESHOLD_ = 1000000000000
 
 # The tests of training and of the experiments, which need torch; `make test` skips them.
 test-models: setup-dev .venv/train.stamp

@@ -30,10 +30,11 @@ from models.experiments import (
     gradients,
     heads,
     negative,
+    quick,
     selection,
     sequence,
 )
-from models.lab import Lab, Result
+from models.lab import PICTURES, Lab, Result
 from models.train import CHECKPOINTS
 from service.engine.session import runtime_version
 
@@ -46,13 +47,17 @@ EXPERIMENTS: dict[str, ModuleType] = {
 """By name, the shortest first."""
 
 
-def write(name: str, result: Result, folder: Path) -> None:
-    """The experiment's numbers as JSON, and its figure; members whose name begins with _ are for the figure only."""
+def write(name: str, result: Result, folder: Path, flags: str = "") -> None:
+    """The experiment's numbers as JSON, and its figure; members whose name begins with _ are for the figure only.
+
+    Args:
+        flags: of the command that measured it.
+    """
     module = EXPERIMENTS[name]
     described = {
         "experiment": name,
         "question": (module.__doc__ or "").partition("\n")[0],
-        "command": f"python -m models.evidence --data cifar10.zip {name}",
+        "command": f"python -m models.evidence --data cifar10.zip {name}{flags}",
         "machine": machine(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "versions": {"torch": str(torch.__version__), "onnxruntime": runtime_version()},
@@ -82,16 +87,19 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--runs", type=Path, default=CHECKPOINTS / "runs")
     parser.add_argument("--evidence", type=Path, default=EVIDENCE)
     parser.add_argument("--page", type=Path, default=page.PAGE, help="where the verdicts are written as a page")
-    parser.add_argument("--pictures", type=int, default=1000, help="of each class, for training (default 1000)")
+    parser.add_argument("--pictures", type=int, help=f"of each class, for training (default {PICTURES})")
+    parser.add_argument("--quick", action="store_true", help="a little of everything, to see that it works")
     options = parser.parse_args(arguments)
     unknown = set(options.experiments) - set(EXPERIMENTS)
     if unknown:
         parser.error(f"unknown experiments {sorted(unknown)}; there are {list(EXPERIMENTS)}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    lab = Lab.open(options.data, options.runs, device, each=options.pictures, held_out=max(1, options.pictures // 5))
+    pictures = options.pictures or (quick.PICTURES if options.quick else PICTURES)
+    lab = Lab.open(options.data, options.runs, device, each=pictures, held_out=max(1, 2 * pictures // 5))
     for name in options.experiments or EXPERIMENTS:
         print(f"== {name}", flush=True)
-        write(name, EXPERIMENTS[name].run(lab), options.evidence)
+        reduced, flags = (quick.ARGUMENTS[name], " --quick") if options.quick else ({}, "")
+        write(name, EXPERIMENTS[name].run(lab, **reduced), options.evidence, flags)
         page.write(options.evidence, options.page)
 
 

@@ -23,7 +23,8 @@ from onnx import helper
 
 from models import calibration, data
 from models.architecture import IMAGE_SIZE, STAGES, ActNet, size
-from models.train import CHECKPOINTS, HELD_OUT, TASKS, Task
+from models.train import CHECKPOINTS, TASKS, Task, hold_out, rates
+from models.training import PADDING, SHRUNK
 from service.activations.catalogue import find
 from service.activations.expressions import Graph, Term, op
 from service.engine.folder import FILE
@@ -58,7 +59,7 @@ class Source:
 
     @classmethod
     def read(cls, path: Path) -> "Source":
-        training, held_out = data.hold_out(data.read(path, "train"), HELD_OUT)
+        training, held_out = hold_out(data.read(path, "train"))
         splits = {"train": training, "held_out": held_out, "validation": data.read(path, "validation")}
         described = {name: {"images": len(split.targets), "sha256": split.sha256} for name, split in splits.items()}
         held_out, validation = splits["held_out"], splits["validation"]
@@ -224,13 +225,16 @@ def export(task: Task, checkpoints: Sequence[Path], source: Source, folder: Path
             f"{task.name}: ONNX Runtime and PyTorch differ by {gap:.2e}, at most {TOLERANCE:g} is allowed"
         )
     measured = measure(plain, session, source, temperature)
+    measured["seeds"] = [t.saved["recipe"]["seed"] for t in seeds]
     measured["accuracy_by_seed"] = {str(t.saved["recipe"]["seed"]): _accuracy(t.net, source) for t in seeds}
+    measured["largest_difference_from_pytorch"] = gap
+    measured["learning_rates"] = tried(task, checkpoints[0], seeds[0].saved["recipe"]["epochs"])
     metadata = {
         "kind": "binary_classifier" if task.binary else "classifier",
         "activation": task.activation,
         "labels": json.dumps(split.classes),
         "preprocessing": json.dumps(preprocessing()),
-        "card": json.dumps(card(seeds[0].saved, source, net, measured | {"largest_difference_from_pytorch": gap})),
+        "card": json.dumps(card(seeds[0].saved, source, net, measured)),
     }
     path = folder / task.name / VERSION / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -240,6 +244,13 @@ def export(task: Task, checkpoints: Sequence[Path], source: Source, folder: Path
         f"largest difference from PyTorch {gap:.1e}"
     )
     return path
+
+
+def tried(task: Task, checkpoint: Path, epochs: int) -> dict[str, float]:
+    """The learning rates among which that of the recipe was chosen, with the held-out accuracy of a short run."""
+    path = rates(task, checkpoint.parent, epochs)
+    found: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+    return found
 
 
 def _accuracy(net: ActNet, source: Source) -> float:
@@ -267,7 +278,7 @@ def measure(plain: Session, calibrated: Session, source: Source, temperature: fl
 def card(saved: Mapping[str, Any], source: Source, net: ActNet, measured: Mapping[str, object]) -> dict[str, object]:
     """What the model is and how it came to be."""
     counted = size(net.head.out_features)
-    augmentation = "mirror, shift by up to 4 pixels, cutout"
+    augmentation = f"mirror, shift by up to {PADDING} pixels, cutout; {SHRUNK} pixels a side in the first epochs"
     return {
         "data": {"name": "CIFAR-10, recompressed as JPEG", **source.described},
         "recipe": saved["recipe"] | {"optimizer": "SGD, Nesterov", "augmentation": augmentation},

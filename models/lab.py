@@ -24,12 +24,15 @@ from models.training import Batches, Epoch, Loss, Recipe, fit, softmax_loss
 Result: TypeAlias = dict[str, Any]
 """What JSON can hold."""
 
-SEVEN: Stages = ((16, 1), (24, 2), (32, 1), (48, 2), (48, 1), (64, 1), (64, 2))
-"""Seven convolutions, 8 M multiply-adds: the served network at about two thirds of its width."""
+PICTURES = 500
+"""Of each class, that experiments train on."""
+
+SEVEN: Stages = ((16, 1), (16, 2), (24, 1), (32, 2), (32, 1), (48, 1), (48, 2))
+"""Seven convolutions, 4 M multiply-adds: the served network at half of its width."""
 
 FOURTEEN: Stages = (
-    (16, 1), (16, 1), (24, 2), (24, 1), (32, 1), (32, 1), (48, 2), (48, 1), (48, 1), (48, 1), (64, 1), (64, 1), (64, 2),
-    (64, 1),
+    (16, 1), (16, 1), (16, 2), (16, 1), (24, 1), (24, 1), (32, 2), (32, 1), (32, 1), (32, 1), (48, 1), (48, 1), (48, 2),
+    (48, 1),
 )  # fmt: skip
 """The same widths and strides, each layer followed by another of its kind."""
 
@@ -38,6 +41,7 @@ PLAIN = Recipe(
     batch_size=64,
     peak_learning_rate=0.03,
     cutout=0,
+    shrunk=0.0,
     label_smoothing=0.0,
     weight_decay=0.0,
     augment=False,
@@ -63,7 +67,9 @@ class Lab:
     runs: Path
 
     @classmethod
-    def open(cls, source: Path, runs: Path, device: torch.device, *, each: int = 1000, held_out: int = 200) -> "Lab":
+    def open(
+        cls, source: Path, runs: Path, device: torch.device, *, each: int = PICTURES, held_out: int = 200
+    ) -> "Lab":
         """Read the data; `each` pictures of a class are for training.
 
         Raises:

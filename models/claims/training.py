@@ -165,7 +165,11 @@ def _speeds(result: Result, variant: str) -> dict[str, tuple[float, bool, bool]]
 
 
 def _speed_numbers(result: Result) -> tuple[Number, ...]:
-    return tuple(
+    reached = tuple(
+        Number(f"runs of ReLU that reach 50 % {words}", float(row["reached"]), f"of {row['n']}")
+        for words, row in ((words, result["summary"][variant]["relu"][LEVEL]) for variant, words in VARIANTS.items())
+    )
+    return reached + tuple(
         Number(f"epochs to 50 % by ReLU's, {name} {words}", ratio[0], "×")
         for variant, words in VARIANTS.items()
         for name, ratio in _speeds(result, variant).items()
@@ -174,9 +178,13 @@ def _speed_numbers(result: Result) -> tuple[Number, ...]:
 
 
 def _listed_speeds(result: Result) -> str:
+    """What the numbers are; `_speeds` is empty where some run of ReLU did not get there."""
+    found = {words: _speeds(result, variant) for variant, words in VARIANTS.items()}
     return "; ".join(
-        f"{words} {', '.join(f'{n} {ratio[0]:.1f}' for n, ratio in _speeds(result, variant).items() if n != 'relu')}"
-        for variant, words in VARIANTS.items()
+        f"{words} {', '.join(f'{n} {ratio[0]:.1f}' for n, ratio in speeds.items() if n != 'relu')}"
+        if speeds
+        else f"{words} undecided, for ReLU did not get there in every run"
+        for words, speeds in found.items()
     )
 
 
@@ -196,14 +204,16 @@ def _cnn_choice(result: Result) -> Judgement:
     beaten = {}
     for variant, words in VARIANTS.items():
         found = _speeds(result, variant)
+        if not found:
+            continue
         best = min(1.0, found["leaky_relu"][0])
         beaten[words] = [n for n, (ratio, _, faster) in found.items() if faster and ratio < best and n != "leaky_relu"]
     free = [words for words, names in beaten.items() if not names]
     listed = "; ".join(f"{', '.join(names)} {words}" for words, names in beaten.items() if names)
+    known = f" Surely faster than both: {listed or 'none'}." if beaten else ""
     return Judgement(
-        verdict(len(free) == len(beaten), bool(free)),
-        f"Epochs to 50 %, by ReLU's: {_listed_speeds(result)}. "
-        + (f"Surely faster than both: {listed}." if listed else "None is surely faster than both."),
+        verdict(len(free) == len(VARIANTS), bool(free)),
+        f"Epochs to 50 %, by ReLU's: {_listed_speeds(result)}.{known}",
         _speed_numbers(result),
     )
 

@@ -7,7 +7,7 @@ learning rate chosen for each activation, no regularisation; a schedule would fi
 crossing of a level is found by linear interpolation between epochs: the accuracy is known at the end of an epoch, the
 training loss as its mean, so at its middle; before training they are taken to be those of guessing.
 
-Limits: epochs, not time: what a function costs is measured elsewhere. Small networks, 10,000 pictures, SGD. The
+Limits: epochs, not time: what a function costs is measured elsewhere. Small networks, 5,000 pictures, SGD. The
 learning rate is chosen after a few epochs, for speed rather than for the end. A run that does not reach a level in its
 epochs is counted as such; the ratio to ReLU is then only bounded from below.
 """
@@ -45,7 +45,7 @@ def run(
     stages: Stages = SEVEN,
     rates: Sequence[float] = RATES,
     search_epochs: int = 3,
-    epochs: int = 20,
+    epochs: int = 16,
     seeds: int = 3,
 ) -> Result:
     """Train all of them.

@@ -6,7 +6,7 @@ Method: seven and fourteen convolutions of the same widths, with and without Bat
 learning rate chosen for that activation, depth and variant. Differences of independent runs after Welch; the growth
 with depth is the difference of two differences, with an interval from all four sets of runs.
 
-Limits: small networks, 10,000 pictures, no augmentation, twelve epochs; fourteen layers are not deep by today's
+Limits: small networks, 5,000 pictures, no augmentation, twelve epochs; fourteen layers are not deep by today's
 measure, and there are no skip connections. Gaps below half a point are not resolved by five runs.
 """
 

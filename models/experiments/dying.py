@@ -39,7 +39,7 @@ BASE_RATE = 0.03
 FACTORS = (1, 2, 3, 5, 10, 30)
 """Of the base rate. Without BatchNorm, 30 times it is too much for any of them."""
 RECIPE = replace(PLAIN, epochs=3, schedule="constant", clip=0.0, peak_learning_rate=BASE_RATE)
-SEEDS = 5
+SEEDS = 3
 RECOVERY_EPOCHS = 2
 BATCH = 512
 """Training pictures for the question whether a unit gets gradient."""

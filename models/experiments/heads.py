@@ -11,7 +11,7 @@ fitted to their own loss, and NLL and ECE are of the outputs divided by their su
 as it is. What the functions themselves do is measured without training, through the kernels that the service answers
 with.
 
-Limits: small networks, 10,000 pictures. The temperature is fitted on 2,000. Ten sigmoids answer another question,
+Limits: small networks, 5,000 pictures. The temperature is fitted on 2,000. Ten sigmoids answer another question,
 whether each class is there, in which several may be; CIFAR-10 has exactly one.
 
 Sources: Guo et al., arXiv 1706.04599 (temperature, ECE); `models.calibration`.

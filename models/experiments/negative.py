@@ -8,7 +8,7 @@ outputs of every layer are measured on 1,000 validation pictures, of all classes
 by the statistics of those pictures) and after it. The noise needs no training: z of given size, Gaussian noise added,
 and the share of the noise's variance that is left behind the function.
 
-Limits: small networks, 10,000 pictures, the leaky slope 0.01; another slope has another mean (0.2: 0.319, not 0.395).
+Limits: small networks, 5,000 pictures, the leaky slope 0.01; another slope has another mean (0.2: 0.319, not 0.395).
 
 Sources: Clevert et al., ELU, arXiv 1511.07289, sections 2 and 3: bias shift, noise-robust deactivation.
 """

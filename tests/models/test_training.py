@@ -108,7 +108,7 @@ def test_an_epochs_order_is_its_own_and_the_same_again() -> None:
 
 
 def test_without_augmentation_pictures_stay_as_they_are(batches: Batches) -> None:
-    recipe = replace(RECIPE, augment=False, cutout=0)
+    recipe = replace(RECIPE, augment=False, cutout=0, shrunk=0.0)
     order = Order.of(recipe, 0, 64, torch.device("cpu"))
     images, targets = next(iter(order.batches(batches, recipe)))
 
@@ -120,6 +120,48 @@ def test_without_augmentation_pictures_stay_as_they_are(batches: Batches) -> Non
 def test_a_cutout_blanks_a_square_and_less_at_the_border(centre: tuple[int, int], blank: int) -> None:
     cut = training.cut_out(torch.ones(1, 3, 32, 32), torch.tensor([centre]), 6)
     assert int((cut == 0).sum()) == 3 * blank
+
+
+def test_pictures_are_shrunk_in_the_first_part_of_a_run(batches: Batches) -> None:
+    recipe = replace(RECIPE, epochs=5, shrunk=0.6)
+    sides = []
+    for epoch in range(5):
+        images, _ = next(iter(Order.of(recipe, epoch, 64, torch.device("cpu")).batches(batches, recipe)))
+        sides.append(tuple(images.shape[2:]))
+    assert sides == [(24, 24)] * 3 + [(32, 32)] * 2
+    assert {replace(RECIPE, shrunk=0.0).side(epoch) for epoch in range(3)} == {32}
+
+
+def test_a_shrunk_picture_shows_the_same() -> None:
+    """A slope stays a slope, but for the border."""
+    slope = torch.arange(32.0).expand(1, 3, 32, 32)
+    steps = training.shrink(slope, 24)[0, 0, 12, 2:-2].diff()
+    torch.testing.assert_close(steps, torch.full((19,), 32 / 24), atol=0.05, rtol=0)
+
+
+def test_less_pictures_than_a_batch_are_an_error(batches: Batches) -> None:
+    with pytest.raises(ValueError, match="64 pictures are less than one batch of 65"):
+        fit(net(), replace(RECIPE, batch_size=65), batches, batches)
+
+
+def test_bfloat16_is_for_processors_that_have_it(batches: Batches, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Listening(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3072, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits = self.layer(x.flatten(1))
+            if self.training:
+                seen.append(logits.dtype)
+            return logits
+
+    for fast in (True, False):
+        monkeypatch.setattr(training, "has_fast_bfloat16", lambda _, fast=fast: fast)
+        fit(Listening(), replace(RECIPE, epochs=1, batch_size=64, shrunk=0.0), batches, batches)
+    assert seen == [torch.bfloat16, torch.float32]
 
 
 def test_one_logit_is_right_where_its_sign_is() -> None:
