@@ -45,7 +45,7 @@ class Recipe:
         clip: largest norm of the gradient, 0 for any.
     """
 
-    epochs: int = 50
+    epochs: int = 80
     batch_size: int = 128
     schedule: Literal["one cycle", "constant"] = "one cycle"
     peak_learning_rate: float = 0.1
@@ -54,7 +54,7 @@ class Recipe:
     weight_decay: float = 5e-4
     augment: bool = True
     cutout: int = 10
-    shrunk: float = 0.6
+    shrunk: float = 0.5
     label_smoothing: float = 0.1
     clip: float = 0.0
     seed: int = 0

@@ -1,7 +1,7 @@
 """From the experiments' files to claims.json, which the service serves, and docs/claims.md."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -58,18 +58,30 @@ def document(claims: list[dict[str, object]]) -> dict[str, object]:
     return {"article": TITLE, "generated": max(dates, default=""), "claims": claims}
 
 
-def page(claims: list[dict[str, object]]) -> str:
-    """docs/claims.md."""
-    return "\n".join(_lines(claims)) + "\n"
+def trained_on(evidence: Path) -> list[int]:
+    """How many pictures the experiments that compare networks had for training."""
+    results = [json.loads(path.read_text()) for path in evidence.glob("*.json") if path.stem != "claims"]
+    settings = [result.get("settings", {}) for result in results]
+    return sorted({each["training_pictures"] for each in settings if "training_pictures" in each})
 
 
-def _lines(claims: list[dict[str, object]]) -> Iterator[str]:
+def page(claims: list[dict[str, object]], pictures: Sequence[int] = ()) -> str:
+    """docs/claims.md.
+
+    Args:
+        pictures: as `trained_on`.
+    """
+    return "\n".join(_lines(claims, pictures)) + "\n"
+
+
+def _lines(claims: list[dict[str, object]], pictures: Sequence[int]) -> Iterator[str]:
     yield "# The article's claims, measured"
     yield ""
     yield "Each sentence of the article, the rule that decides it, fixed before measuring, and what came of it."
     yield "The numbers, with their confidence intervals, are in `models/evidence/` and at `GET /v1/claims`;"
-    yield "`make evidence` measures them anew. Where networks are compared they are small ones, trained on 10,000"
-    yield "pictures: enough to repeat every comparison, not to hold for every network."
+    yield "`make evidence` measures them anew. Where networks are compared they are small ones, so that each comparison"
+    listed = " or ".join(f"{count:,}" for count in pictures)
+    yield f"can be repeated{f', trained on {listed} pictures' if listed else ''}: what holds for them need not for all."
     for about in ORDER:
         rows = [claim for claim in claims if claim["about"] == about]
         if rows:
@@ -78,6 +90,11 @@ def _lines(claims: list[dict[str, object]]) -> Iterator[str]:
                 f'| <a id="{row["id"]}"></a>{row["sentence"]} | **{row["verdict"]}** | {row["because"]} |'
                 for row in rows
             )
+    measured = {claim["id"] for claim in claims}
+    missing = [claim for claim in CLAIMS if claim.id not in measured]
+    if missing:
+        yield from ("", "## Not measured yet", "", "| claim | rule | experiment |", "|---|---|---|")
+        yield from (f"| {claim.sentence} | {claim.criterion} | {claim.experiment} |" for claim in missing)
     yield from ("", "## How it was measured", "")
     yield from ("| claim | method | rule | experiment |", "|---|---|---|---|")
     yield from (f"| {c['id']} | {c['method']} | {c['criterion']} | {c['experiment']} |" for c in claims)
@@ -92,4 +109,4 @@ def write(evidence: Path = EVIDENCE, target: Path | None = PAGE) -> None:
     with whole(evidence / "claims.json") as partial:
         partial.write_text(json.dumps(document(claims), indent=1, ensure_ascii=False) + "\n")
     if target is not None:
-        target.write_text(page(claims))
+        target.write_text(page(claims, trained_on(evidence)))
