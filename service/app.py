@@ -18,12 +18,14 @@ from service.activations.catalogue import ACTIVATIONS
 from service.engine import processors, repository, session
 from service.engine.functions import Functions
 from service.engine.pool import Pool
+from service.engine.scheduler import Scheduler
 from service.engine.watcher import Watcher
 from service.errors import ServiceError, printable
 from service.logs import Log, LogSettings
 from service.routes import activations, apply, claims, control, infer, models, ops, schemas, shared_memory, v2
+from service.routes.direct import Direct
 from service.routes.encodings import Decompressed
-from service.routes.http import in_words, json_response
+from service.routes.http import error_response, in_words, json_response
 from service.routes.limits import BodyLimit
 from service.routes.methods import Head, allowed
 from service.routes.state import Services
@@ -52,7 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
         watcher.start()
         yield {"services": services}
         watcher.close()
-        services.pool.close()
+        await services.scheduler.close()
 
     app = FastAPI(
         title="actserve",
@@ -70,6 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Decompressed, max_bytes=settings.max_body_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Head)
+    app.add_middleware(Direct, max_bytes=settings.max_body_bytes)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
@@ -100,7 +103,8 @@ def start(settings: Settings) -> Services:
     )
     log.info("%d models are served, %d threads each", len(loaded.models()), threads)
     functions = Functions(device, threads=threads, capacity=settings.max_cached_activations)
-    return Services(settings, device, functions, loaded, Pool(threads), Tracing(), logs, measured)
+    pool = Pool(threads)
+    return Services(settings, device, functions, loaded, pool, Scheduler(pool, device), Tracing(), logs, measured)
 
 
 def from_environment() -> FastAPI:
@@ -128,9 +132,7 @@ def _document_bodies(app: FastAPI) -> None:
 
 async def _service_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ServiceError)
-    response = json_response({"error": error.text}, error.status)
-    response.headers.update(error.headers)
-    return response
+    return error_response(error)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

@@ -12,6 +12,7 @@
   x LoadFailed              500  the protocol's status for a load that was asked for and failed
   x Unsupported             501  a part of the protocol that is left out on purpose
   x ModelUnavailable        503  the model is in the repository but could not be loaded
+  x QueueFull               503  as many rows wait for the model as may
   x QueueTimeout            503  the request's own `timeout` passed before it was its turn
 
 The text goes to the client as `{"error": text}`: facts and names from the request, never paths or internals.
@@ -78,6 +79,11 @@ class LoadFailed(ServiceError):
 
 class Unsupported(ServiceError):
     status = HTTPStatus.NOT_IMPLEMENTED
+
+
+class QueueFull(ServiceError):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
 
 
 class QueueTimeout(ServiceError):

@@ -7,7 +7,7 @@ split, filled up, or later merged with others'; `model.toml` can say otherwise.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ml_dtypes
@@ -57,7 +57,8 @@ class Loader:
         max_batch_size, fixed_rows = self._batch(session, inputs, overrides, warm)
         if max_batch_size and fixed_rows:  # model.toml says that what the file fixes is a batch: so any number goes
             inputs, outputs = (tuple(port.with_any_rows() for port in ports) for ports in (inputs, outputs))
-        return Model(path.name, version, inputs, outputs, description, session, max_batch_size, fixed_rows)
+        rules = replace(overrides.rules, max_batch_size=max_batch_size or fixed_rows)
+        return Model(path.name, version, inputs, outputs, description, session, max_batch_size, fixed_rows, rules)
 
     def _batch(self, session: Session, inputs: Sequence[Port], overrides: Overrides, warm: bool) -> tuple[int, int]:
         """Rows of a run at most, and the number that the file fixes: the model's `max_batch_size` and `fixed_rows`."""

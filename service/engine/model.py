@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from service.engine.overrides import Labels, Overrides
+from service.engine.rules import Rules
 from service.engine.session import Session, Tensor, TensorSpec
 from service.engine.statistics import Statistics
 from service.errors import BadRequest, ModelUnavailable, quoted
@@ -120,14 +121,18 @@ class Execution:
 
     Attributes:
         rows: of the request; 1 if the model does not batch.
-        batch_sizes: rows of each run, copies that filled one up included.
+        batch_sizes: rows of each run, copies that filled one up included; none for a request that shared another's.
         infer_ns: time in ONNX Runtime, of all runs together.
+        started_ns: when the first run began, by `time.perf_counter_ns`.
+        queue_ns: how long the request waited before that.
     """
 
     outputs: dict[str, Tensor]
     rows: int
     batch_sizes: tuple[int, ...]
     infer_ns: int
+    started_ns: int = 0
+    queue_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -137,6 +142,7 @@ class Model:
     Attributes:
         max_batch_size: rows of one run at most, where the first axis of all inputs and outputs is a batch; 0 elsewhere.
         fixed_rows: the number of rows that the file fixes, where it fixes one and the rows are independent; else 0.
+        rules: how its requests wait and are merged.
     """
 
     name: str
@@ -147,6 +153,7 @@ class Model:
     session: Session = field(repr=False)
     max_batch_size: int = 0
     fixed_rows: int = 0
+    rules: Rules = field(default_factory=Rules, repr=False)
     statistics: Statistics = field(default_factory=Statistics, repr=False)
 
     def run(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -158,8 +165,11 @@ class Model:
         self.check(feeds)
         return self.execute(feeds).outputs
 
-    def execute(self, feeds: Mapping[str, Tensor]) -> Execution:
+    def execute(self, feeds: Mapping[str, Tensor], merged: bool = False) -> Execution:
         """Run what `check` lets through, and say what it took.
+
+        Args:
+            merged: the rows are several requests', so the outputs must have as many.
 
         Raises:
             BadRequest: bytes that are no UTF-8, or the model fails on this input.
@@ -171,7 +181,10 @@ class Model:
         if not step or rows == self.fixed_rows or (rows <= step and not self.fixed_rows):
             started = time.perf_counter_ns()
             outputs = self.session.run(ready)
-            return Execution(outputs, rows, (rows,), time.perf_counter_ns() - started)
+            if merged:
+                self._check_rows(outputs, rows)
+            return Execution(outputs, rows, (rows,), time.perf_counter_ns() - started, started)
+        first = time.perf_counter_ns()
         infer_ns = 0
         parts: list[dict[str, Tensor]] = []
         sizes: list[int] = []
@@ -184,7 +197,7 @@ class Model:
             parts.append({name: array[:count] for name, array in outputs.items()})
             sizes.append(size)
         whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return Execution(whole, rows, tuple(sizes), infer_ns)
+        return Execution(whole, rows, tuple(sizes), infer_ns, first)
 
     def _parts(self, feeds: Mapping[str, Tensor], rows: int, step: int) -> Iterator[tuple[dict[str, Tensor], int]]:
         """Inputs of each run, and how many of its rows are the request's."""
@@ -203,6 +216,14 @@ class Model:
         """
         check_inputs(self.name, [p.with_any_rows() for p in self.inputs] if self.fixed_rows else self.inputs, feeds)
         self._rows(feeds)
+
+    def ordered(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What `check` lets through, in the order of the model's inputs."""
+        return {port.name: feeds[port.name] for port in self.inputs}
+
+    def rows(self, feeds: Mapping[str, Tensor]) -> int:
+        """Rows of what `check` lets through; 1 if the model does not batch."""
+        return next(iter(feeds.values())).shape[0] if self.fixed_rows or self.max_batch_size else 1
 
     def _rows(self, feeds: Mapping[str, Tensor]) -> int:
         if not self.fixed_rows and not self.max_batch_size:

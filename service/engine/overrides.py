@@ -4,17 +4,21 @@ max_batch_size = 64             # 0: the first axis is no batch
 labels = ["cat", "dog"]         # or a table, by the name of the output
 versions = { latest = 2 }       # or "all", or a list of numbers
 
+[batching]                      # how requests wait and are merged: see `service.engine.rules`
+max_queue_delay_microseconds = 100
+
 [preprocessing]                 # as in the file's own metadata
 size = [32, 32]
 """
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from service.engine import folder
+from service.engine.rules import Rules
 from service.errors import ModelUnavailable, quoted
 from service.wire.images import Preprocessing
 
@@ -39,6 +43,7 @@ class Overrides:
     preprocessing: Preprocessing | None = None
     latest: int | None = None
     numbers: tuple[int, ...] | None = None
+    rules: Rules = field(default_factory=Rules)
 
     @classmethod
     def read(cls, model: Path) -> "Overrides":
@@ -67,6 +72,7 @@ class Overrides:
             "labels": _labels,
             "preprocessing": lambda value: {"preprocessing": Preprocessing.from_dict(value)},
             "versions": _versions,
+            "batching": _batching,
         }
         fields: dict[str, Any] = {}
         for key, value in table.items():
@@ -87,6 +93,41 @@ def _max_batch_size(value: object) -> dict[str, object]:
     if type(value) is not int or not 0 <= value <= MAX_ROWS:
         raise ValueError(f"max_batch_size is {quoted(value)}, expected a number of rows in 0…{MAX_ROWS}")
     return {"max_batch_size": value}
+
+
+MAX_MICROSECONDS = 10**9
+BATCHING: Mapping[str, tuple[int, int]] = {
+    "max_queue_delay_microseconds": (0, MAX_MICROSECONDS),
+    "max_queue_size": (1, 2**30),
+    "default_timeout_microseconds": (0, MAX_MICROSECONDS),
+    "count": (1, 64),
+}
+"""Least and largest value of each key of `[batching]`, but for `preferred_batch_size`."""
+
+
+def _batching(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError(f"batching is {quoted(value)}, expected a table")
+    found: dict[str, Any] = {}
+    for key, given in value.items():
+        if key == "preferred_batch_size":
+            if not isinstance(given, list) or not all(_is_within(each, 1, MAX_ROWS) for each in given):
+                raise ValueError(f"batching.{key} is {quoted(given)}, expected a list of rows in 1…{MAX_ROWS}")
+            found[key] = tuple(given)
+            continue
+        if key not in BATCHING:
+            raise ValueError(
+                f"unknown key {quoted(f'batching.{key}')}, expected {', '.join([*BATCHING, 'preferred_batch_size'])}"
+            )
+        least, largest = BATCHING[key]
+        if not _is_within(given, least, largest):
+            raise ValueError(f"batching.{key} is {quoted(given)}, expected a number in {least}…{largest}")
+        found[key] = given
+    return {"rules": Rules(**found)}
+
+
+def _is_within(value: object, least: int, largest: int) -> bool:
+    return type(value) is int and least <= value <= largest
 
 
 def _labels(value: object) -> dict[str, object]:

@@ -1,6 +1,6 @@
 """What every route needs of HTTP: content types, query strings, bodies, JSON answers. Nothing of models."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import orjson
@@ -10,8 +10,9 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-from service.errors import BadRequest, NotAcceptable, UnsupportedMediaType, quoted
+from service.errors import BadRequest, NotAcceptable, ServiceError, UnsupportedMediaType, quoted
 from service.wire import arrays
 from service.wire.negotiation import qualities
 
@@ -27,6 +28,31 @@ Body = TypeVar("Body", bound=BaseModel)
 def json_response(content: object, status: int = 200) -> Response:
     """Answer with JSON; NumPy arrays are written as nested numbers."""
     return Response(arrays.dumps(content), status, media_type=JSON)
+
+
+def error_response(error: ServiceError) -> Response:
+    """The answer that an error of ours is."""
+    response = json_response({"error": error.text}, error.status)
+    response.headers.update(error.headers)
+    return response
+
+
+JOINED_BYTES = 2**16
+
+
+class Pieces(Response):
+    """An answer whose body is in pieces. Small ones are joined; large ones are sent as they are, without a copy."""
+
+    def __init__(self, pieces: Sequence[bytes | memoryview], media_type: str, headers: Mapping[str, str]) -> None:
+        length = sum(map(len, pieces))
+        self._pieces = [b"".join(pieces)] if length <= JOINED_BYTES else list(pieces)
+        super().__init__(media_type=media_type, headers={**headers, "Content-Length": str(length)})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for piece in self._pieces[:-1]:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": self._pieces[-1]})
 
 
 def media_type(request: Request) -> str:

@@ -2,23 +2,26 @@
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from service.engine.model import Execution
+from service.engine.scheduler import Scheduler
 from service.engine.session import Tensor
 from service.errors import BadRequest, QueueTimeout, quoted
 from service.routes import examples, tracing
-from service.routes.http import JSON
+from service.routes.http import JSON, Pieces
 from service.routes.state import Services, Shared
 from service.routes.targets import FunctionModel, Target, find
 from service.routes.v2 import ActivationName, Version
 from service.wire import compression, v2
 from service.wire.classification import classify
+from service.wire.compression import Encoding
 from service.wire.v2 import InferRequest
 from service.wire.v2_answer import Encoded, OutputTensor, encode_infer
 from service.wire.v2_inputs import RawInput
@@ -50,13 +53,12 @@ INFER_ANSWER: dict[int | str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """An inference's answer, and when its stages were, in nanoseconds of `time.perf_counter_ns`."""
-
-    encoded: Encoded
-    request_id: str | None
-    times_ns: Mapping[str, int]
+SHORT_JSON_BYTES = 2**16
+"""JSON up to this length is read, and an answer compressed, in the event loop: about a millisecond."""
+SHORT_ELEMENTS = 2**16
+"""A function is applied to as many numbers, or as many are written as JSON, in the event loop: some milliseconds."""
+LEAST_COMPRESSED_BYTES = 1024
+"""A shorter answer is sent as it is: it fills one packet either way."""
 
 
 @router.post("/models/{name}/infer", summary="Inference", openapi_extra=INFER_BODY, responses=INFER_ANSWER)
@@ -81,66 +83,86 @@ async def infer_version(name: ActivationName, version: Version, request: Request
 
 
 async def _infer(name: str, version: str | None, request: Request, services: Services) -> Response:
+    return await answer(name, version, request.headers, await request.body(), services)
+
+
+async def answer(name: str, version: str | None, headers: Headers, body: bytes, services: Services) -> Response:
+    """Decode, run, encode. The model's statistics count what reaches it, a failure too; not what is refused before."""
     arrived = time.perf_counter_ns()
     target = find(name, version, services)
-    header_bytes = v2.header_length(request.headers.getlist(LENGTH_HEADER))
-    encoding = compression.choose_encoding(",".join(request.headers.getlist("accept-encoding")))
-    body = await request.body()
-    queued = time.perf_counter_ns()
-
-    def work() -> tuple[Answered, bytes]:
-        answered = _answer(target, body, header_bytes, services, arrived, queued)
-        chunks = answered.encoded.chunks
-        return answered, compression.compress(chunks, encoding) if encoding else b"".join(chunks)
-
-    answered, content = (await services.pool.run(work)).result
-    if services.tracing.wants(name):
-        traced = {**answered.times_ns, "REQUEST_END": time.perf_counter_ns()}
-        tracing.write(name, str(target.version), answered.request_id, traced)
-    return _response(answered.encoded, content, encoding)
-
-
-def _response(encoded: Encoded, content: bytes, encoding: str | None) -> Response:
-    """The length header tells where the JSON ends, before compression."""
-    headers = {"Vary": "Accept-Encoding"} | ({"Content-Encoding": encoding} if encoding else {})
-    if encoded.header_bytes is None:
-        return Response(content, media_type=JSON, headers=headers)
-    return Response(content, media_type=BINARY, headers=headers | {LENGTH_HEADER: str(encoded.header_bytes)})
-
-
-def _answer(
-    target: Target, body: bytes, header_bytes: int | None, services: Services, arrived: int, queued: int
-) -> Answered:
-    """Decode, run, encode. The model's statistics count what reaches it, a failure too; not what is refused before."""
-    started = time.perf_counter_ns()
-    asked = _decode(target, body, header_bytes, services)
+    header_bytes = v2.header_length(headers.getlist(LENGTH_HEADER))
+    scheduler = services.scheduler
+    asked = await scheduler.work(
+        lambda: _decode(target, body, header_bytes, services),
+        short=(len(body) if header_bytes is None else header_bytes) <= SHORT_JSON_BYTES,
+    )
     feeds = {tensor.name: tensor.array for tensor in asked.inputs}
     target.check(feeds)
     _check_outputs(target, asked)
+    decoded = time.perf_counter_ns()
     try:
-        _check_deadline(asked, started - queued)
-        decoded = time.perf_counter_ns()
-        execution = _run(target, feeds, asked)
+        execution = await _run(target, feeds, asked, scheduler)
         ran = time.perf_counter_ns()
-        encoded = encode_infer(target.name, str(target.version), _chosen(target, asked, execution.outputs), id=asked.id)
-        finished = time.perf_counter_ns()
+        encoded = await scheduler.work(
+            lambda: encode_infer(name, str(target.version), _chosen(target, asked, execution.outputs), id=asked.id),
+            short=sum(array.size for array in execution.outputs.values()) <= SHORT_ELEMENTS or asked.is_all_binary,
+        )
     except Exception:
-        target.statistics.record_failure(time.perf_counter_ns() - started)
+        target.statistics.record_failure(time.perf_counter_ns() - decoded)
         raise
+    finished = time.perf_counter_ns()
     target.statistics.record(
         execution.rows,
         execution.batch_sizes,
-        queue_ns=started - queued,
-        input_ns=decoded - started,
-        infer_ns=ran - decoded,
+        queue_ns=execution.queue_ns,
+        input_ns=decoded - arrived,
+        infer_ns=execution.infer_ns,
         output_ns=finished - ran,
     )
-    stages = zip(tracing.STAGES, (arrived, queued, started, decoded, ran), strict=False)
-    return Answered(encoded, asked.id, dict(stages))
+    response = await _response(encoded, compression.choose_encoding(_accepted(headers)), scheduler)
+    if services.tracing.wants(name):
+        times = (
+            arrived,
+            decoded,
+            execution.started_ns,
+            execution.started_ns,
+            execution.started_ns + execution.infer_ns,
+        )
+        stages = {**dict(zip(tracing.STAGES, times, strict=False)), "REQUEST_END": time.perf_counter_ns()}
+        tracing.write(name, str(target.version), asked.id, stages)
+    return response
 
 
-def _run(target: Target, feeds: Mapping[str, Tensor], asked: InferRequest) -> Execution:
-    return target.execute(feeds, asked.parameters) if isinstance(target, FunctionModel) else target.execute(feeds)
+async def _run(target: Target, feeds: Mapping[str, Tensor], asked: InferRequest, scheduler: Scheduler) -> Execution:
+    if not isinstance(target, FunctionModel):
+        return await scheduler.submit(target, feeds, priority=asked.priority, timeout_us=asked.timeout_us)
+    submitted = time.perf_counter_ns()
+
+    def apply() -> Execution:
+        _check_deadline(asked, time.perf_counter_ns() - submitted)
+        execution = target.execute(feeds, asked.parameters)
+        return replace(execution, queue_ns=execution.started_ns - submitted)
+
+    return await scheduler.work(apply, short=feeds["x"].size <= SHORT_ELEMENTS)
+
+
+def _accepted(headers: Headers) -> str:
+    return ",".join(headers.getlist("accept-encoding"))
+
+
+async def _response(encoded: Encoded, encoding: Encoding | None, scheduler: Scheduler) -> Response:
+    """The length header tells where the JSON ends, before compression."""
+    chunks: Sequence[bytes | memoryview] = encoded.chunks
+    length = sum(map(len, chunks))
+    headers = {"Vary": "Accept-Encoding"}
+    if encoding and length >= LEAST_COMPRESSED_BYTES:
+        headers["Content-Encoding"] = encoding
+        plain = chunks
+        short = length <= SHORT_JSON_BYTES
+        chunks = [await scheduler.work(lambda: compression.compress(plain, encoding), short=short)]
+    if encoded.header_bytes is None:
+        return Pieces(chunks, JSON, headers)
+    return Pieces(chunks, BINARY, headers | {LENGTH_HEADER: str(encoded.header_bytes)})
 
 
 def _decode(target: Target, body: bytes, header_bytes: int | None, services: Services) -> InferRequest:

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import BadRequest, PayloadTooLarge, ServiceError, quoted
-from service.routes.http import json_response
+from service.routes.http import error_response
 
 
 class BodyLimit:
@@ -21,7 +21,7 @@ class BodyLimit:
         try:
             self._check_headers(Request(scope))
         except ServiceError as error:
-            response = json_response({"error": error.text}, error.status)
+            response = error_response(error)
             response.headers["connection"] = "close"  # the rest of the body is not read
             await response(scope, receive, send)
             return

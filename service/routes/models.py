@@ -1,6 +1,7 @@
 """/v1/models: the CNNs, and what they see in images or tensors."""
 
 import time
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -9,6 +10,7 @@ from starlette.responses import Response
 
 from service.engine.entry import Entry
 from service.engine.model import Model, Port
+from service.engine.scheduler import Scheduler
 from service.engine.session import Tensor
 from service.errors import BadRequest
 from service.routes import examples, schemas
@@ -17,8 +19,17 @@ from service.routes.predictions import predictions
 from service.routes.state import Services, Shared
 from service.settings import Settings
 from service.wire import arrays, datatypes, images
+from service.wire.images import Picture
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
+
+TOP_K = 3
+"""Classes that are ranked where the request does not say."""
+
+SHORT_BODY_BYTES = 2**16
+SHORT_ELEMENTS = 2**14
+SHORT_PIXELS = 2**16
+"""Up to these sizes bodies are read, outputs described and pictures decoded in the event loop: a millisecond or two."""
 
 Name = Annotated[
     str,
@@ -63,7 +74,7 @@ async def predict(
     name: Name,
     request: Request,
     services: Shared,
-    top_k: Annotated[int, Query(ge=1, le=1000, description="How many classes to rank.")] = 3,
+    top_k: Annotated[int, Query(ge=1, le=1000, description="How many classes to rank.")] = TOP_K,
 ) -> Response:
     """Run the model on images or on a tensor.
 
@@ -75,36 +86,50 @@ async def predict(
     query(request, ["top_k"])
     model = services.repository.find(name)
     kind = media_type(request)
-    files: list[bytes] = []
-    body = b""
     if kind == MULTIPART:
         files = await read_files(request, services.settings.max_images)
-    elif kind in images.CONTENT_TYPES:
-        files = [await request.body()]
-    elif kind in (JSON, NPY):
-        body = await request.body()
-    else:
+        return await classified(model, kind, files, top_k, services)
+    return await classified(model, check_kind(request), [await request.body()], top_k, services)
+
+
+def check_kind(request: Request) -> str:
+    """The content type of a body that is not multipart.
+
+    Raises:
+        UnsupportedMediaType: it is none that this route reads.
+    """
+    kind = media_type(request)
+    if kind not in images.CONTENT_TYPES and kind not in (JSON, NPY):
         raise unsupported(request, (*images.CONTENT_TYPES, MULTIPART, JSON, NPY))
-    timed = await services.pool.run(lambda: _predict(model, kind, files, body, services, top_k))
-    answer, compute_ms = timed.result
-    timing = {"decode": timed.run_ms - compute_ms, "queue": timed.queue_ms, "compute": compute_ms}
-    return json_response(answer | {"timing_ms": {stage: round(ms, 3) for stage, ms in timing.items()}})
+    return kind
 
 
-def _predict(
-    model: Model, kind: str, files: list[bytes], body: bytes, services: Services, top_k: int
-) -> tuple[dict[str, object], float]:
-    """Decode, run, describe; returns the answer and the milliseconds of the run itself."""
-    settings = services.settings
-    if kind == JSON:
-        batch = _from_json(model, body, settings)
-    elif kind == NPY:
-        batch = arrays.read_npy(body, max_elements=settings.max_tensor_elements)
-    else:
-        batch = _from_images(model, files, settings)
-    started = time.perf_counter()
-    outputs = model.run({_only_input(model).name: batch})
-    compute_ms = (time.perf_counter() - started) * 1e3
+async def classified(model: Model, kind: str, bodies: list[bytes], top_k: int, services: Services) -> Response:
+    """Decode, run, describe.
+
+    Args:
+        kind: content type of the body.
+        bodies: the files of a multipart body; else the one body.
+    """
+    started = time.perf_counter_ns()
+    scheduler, settings = services.scheduler, services.settings
+    read = await scheduler.work(
+        lambda: _read(model, kind, bodies, settings), short=kind == NPY or sum(map(len, bodies)) <= SHORT_BODY_BYTES
+    )
+    batch = await _batch(model, read, scheduler)
+    feeds = {_only_input(model).name: batch}
+    model.check(feeds)
+    decoded = time.perf_counter_ns()
+    execution = await scheduler.submit(model, feeds)
+    answer = await scheduler.work(
+        lambda: _described_outputs(model, execution.outputs, top_k),
+        short=sum(array.size for array in execution.outputs.values()) <= SHORT_ELEMENTS,
+    )
+    times = {"decode": decoded - started, "queue": execution.queue_ns, "compute": execution.infer_ns}
+    return json_response(answer | {"timing_ms": {stage: round(ns / 1e6, 3) for stage, ns in times.items()}})
+
+
+def _described_outputs(model: Model, outputs: Mapping[str, Tensor], top_k: int) -> dict[str, object]:
     answer: dict[str, object] = {
         "model": model.name,
         "version": str(model.version),
@@ -113,8 +138,29 @@ def _predict(
     }
     found = predictions(outputs, model.description, top_k)
     if found is not None:
-        return answer | {"predictions": found}, compute_ms
-    return answer | {"outputs": [_output(name, array) for name, array in outputs.items()]}, compute_ms
+        return answer | {"predictions": found}
+    return answer | {"outputs": [_output(name, array) for name, array in outputs.items()]}
+
+
+def _read(model: Model, kind: str, bodies: list[bytes], settings: Settings) -> Tensor | list[Picture]:
+    """A tensor, or pictures of which only the headers have been read."""
+    if kind == JSON:
+        return _from_json(model, bodies[0], settings)
+    if kind == NPY:
+        return arrays.read_npy(bodies[0], max_elements=settings.max_tensor_elements)
+    return _opened(model, bodies, settings)
+
+
+async def _batch(model: Model, read: Tensor | list[Picture], scheduler: Scheduler) -> Tensor:
+    """The model's input; small pictures are decoded in the event loop."""
+    how = model.description.preprocessing
+    if not isinstance(read, list):
+        return read
+    assert how is not None
+    return await scheduler.work(
+        lambda: np.stack([images.preprocess(picture.load(), how) for picture in read]),
+        short=sum(picture.pixels for picture in read) <= SHORT_PIXELS,
+    )
 
 
 def _only_input(model: Model) -> Port:
@@ -124,7 +170,7 @@ def _only_input(model: Model) -> Port:
     return model.inputs[0]
 
 
-def _from_json(model: Model, body: bytes, settings: Settings) -> Tensor:
+def _from_json(model: Model, body: bytes, settings: Settings) -> Tensor | list[Picture]:
     asked = checked(schemas.Predict, arrays.parse_json(body), "the body")
     if (asked.images is None) == (asked.data is None):
         raise BadRequest("the body must hold either 'images' or 'data'")
@@ -136,7 +182,7 @@ def _from_json(model: Model, body: bytes, settings: Settings) -> Tensor:
         return arrays.from_json(asked.data, port.datatype.numpy, name="data", max_elements=settings.max_tensor_elements)
     _check_count(len(asked.images), settings)
     limit = settings.max_body_bytes
-    return _from_images(
+    return _opened(
         model,
         [images.from_base64(text, name=f"images[{i}]", max_bytes=limit) for i, text in enumerate(asked.images)],
         settings,
@@ -148,17 +194,15 @@ def _check_count(count: int, settings: Settings) -> None:
         raise BadRequest(f"got {count} images, expected 1 to {settings.max_images}")
 
 
-def _from_images(model: Model, files: list[bytes], settings: Settings) -> Tensor:
-    how = model.description.preprocessing
-    if how is None:
+def _opened(model: Model, files: list[bytes], settings: Settings) -> list[Picture]:
+    if model.description.preprocessing is None:
         raise BadRequest(f"model {model.name!r} does not say how to prepare an image; send a tensor as 'data' or .npy")
     _check_count(len(files), settings)
     pixels, side = settings.max_image_pixels, settings.max_image_side_pixels
-    pictures = (
-        images.decode(content, max_pixels=pixels, max_side=side, name=f"image {index}")
+    return [
+        Picture.open(content, max_pixels=pixels, max_side=side, name=f"image {index}")
         for index, content in enumerate(files)
-    )
-    return np.stack([images.preprocess(picture, how) for picture in pictures])
+    ]
 
 
 def _output(name: str, array: Tensor) -> dict[str, object]:

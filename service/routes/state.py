@@ -9,6 +9,7 @@ from service.activations.evidence import Evidence
 from service.engine.functions import Functions
 from service.engine.pool import Pool
 from service.engine.repository import Repository
+from service.engine.scheduler import Scheduler
 from service.engine.session import Device
 from service.logs import Log
 from service.routes.tracing import Tracing
@@ -22,6 +23,7 @@ class Services:
     functions: Functions
     repository: Repository
     pool: Pool
+    scheduler: Scheduler
     tracing: Tracing
     log: Log
     evidence: Evidence

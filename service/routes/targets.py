@@ -62,7 +62,7 @@ class FunctionModel:
         x = feeds["x"]
         started = time.perf_counter_ns()
         y = self.functions.apply(self.row, values, x, kernel)
-        return Execution({"y": y}, len(x), (len(x),), time.perf_counter_ns() - started)
+        return Execution({"y": y}, len(x), (len(x),), time.perf_counter_ns() - started, started)
 
 
 Target: TypeAlias = Model | FunctionModel

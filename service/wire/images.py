@@ -11,8 +11,10 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, cast
 
 import numpy as np
@@ -41,26 +43,63 @@ _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
 _URL = re.compile(r"\s*[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
-def decode(content: bytes, *, max_pixels: int, max_side: int, name: str = "image") -> Image.Image:
-    """Read a picture.
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of which only the header has been read.
 
-    Args:
-        max_pixels: limit of width times height; Pillow's own limit of 89 million stays in force.
-        max_side: limit of the width and of the height, in pixels.
-        name: what the picture is called in error texts.
-
-    Returns:
-        A picture in mode "L" or "RGB". 16-bit grey is scaled to 8 bits; of 16-bit colours Pillow keeps the high byte.
-
-    Raises:
-        BadRequest: not one of FORMATS, damaged or truncated.
-        PayloadTooLarge: too many pixels; found in the header, before decoding.
+    Attributes:
+        name: what it is called in error texts.
+        pixels: width times height.
     """
+
+    name: str
+    pixels: int
+    max_pixels: int
+    _image: Image.Image
+
+    @classmethod
+    def open(cls, content: bytes, *, max_pixels: int, max_side: int, name: str = "image") -> "Picture":
+        """Read the header.
+
+        Args:
+            max_pixels: limit of width times height; Pillow's own limit of 89 million stays in force.
+            max_side: limit of the width and of the height, in pixels.
+            name: what the picture is called in error texts.
+
+        Raises:
+            BadRequest: not one of FORMATS.
+            PayloadTooLarge: too many pixels.
+        """
+        with _readable(name, max_pixels):
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            _check_size(image, max_pixels, max_side, name)
+        return cls(name, image.width * image.height, max_pixels, image)
+
+    def load(self) -> Image.Image:
+        """Decode the pixels.
+
+        Returns:
+            A picture in mode "L" or "RGB". 16-bit grey is scaled to 8 bits; of 16-bit colours Pillow keeps the high
+            byte.
+
+        Raises:
+            BadRequest: damaged or truncated.
+        """
+        with _readable(self.name, self.max_pixels):
+            self._image.load()
+            return _normalised(ImageOps.exif_transpose(self._image))
+
+
+def decode(content: bytes, *, max_pixels: int, max_side: int, name: str = "image") -> Image.Image:
+    """Read a picture: `Picture.open`, then `Picture.load`."""
+    return Picture.open(content, max_pixels=max_pixels, max_side=max_side, name=name).load()
+
+
+@contextmanager
+def _readable(name: str, max_pixels: int) -> Iterator[None]:
+    """Turn whatever Pillow raises into errors of ours."""
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-        _check_size(image, max_pixels, max_side, name)
-        image.load()
-        return _normalised(ImageOps.exif_transpose(image))
+        yield
     except PayloadTooLarge:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
@@ -185,9 +224,17 @@ def preprocess(image: Image.Image, how: Preprocessing) -> NDArray[np.float32]:
     # Bicubic: Pillow widens the filter when it shrinks (no aliasing) and it is smooth when it enlarges, where a box
     # filter gives blocks.
     fitted = ImageOps.fit(image.convert(how.color), (how.width, how.height), Image.Resampling.BICUBIC)
-    values = (_pixels(fitted) * how.scale - np.array(how.mean)) / np.array(how.std)
-    ordered = values if how.layout == "NHWC" else values.transpose(2, 0, 1)
-    return np.ascontiguousarray(ordered, dtype=np.float32)
+    pixels = _pixels(fitted)
+    channels = [levels[pixels[..., index]] for index, levels in enumerate(_levels(how))]
+    return np.stack(channels, axis=-1 if how.layout == "NHWC" else 0)
+
+
+@lru_cache(maxsize=64)
+def _levels(how: Preprocessing) -> NDArray[np.float32]:
+    """What each of the 256 levels of a pixel becomes: float32 [channels, 256]."""
+    mean, std = (np.array(values)[:, None] for values in (how.mean, how.std))
+    levels: NDArray[np.float32] = ((np.arange(256) * how.scale - mean) / std).astype(np.float32)
+    return levels
 
 
 # --- array to picture -------------------------------------------------------------------------------------------------

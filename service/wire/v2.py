@@ -52,6 +52,11 @@ class InferRequest:
     priority: int
     timeout_us: int | None
 
+    @property
+    def is_all_binary(self) -> bool:
+        """Whether no output is wanted as JSON."""
+        return self.binary_data_output if self.outputs is None else all(output.binary for output in self.outputs)
+
     def is_binary(self, name: str) -> bool:
         """Whether the output `name` is wanted as bytes: a listed one by its own word alone, as in Triton."""
         listed = (output.binary for output in self.outputs or () if output.name == name)

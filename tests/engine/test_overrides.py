@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.engine.overrides import Overrides
+from service.engine.rules import Rules
 from service.errors import ModelUnavailable
 
 PREPROCESSING = '[preprocessing]\nsize = [1, 2]\ncolor = "L"\nmean = [0.5]\nstd = [1]'
@@ -28,6 +29,13 @@ def read(folder: Path, text: str | bytes) -> Overrides:
         ('versions = "all"', Overrides()),
         ("versions = { latest = 3 }", Overrides(latest=3)),
         ("versions = [3, 1, 3]", Overrides(numbers=(3, 1))),
+        ("[batching]", Overrides()),
+        ("[batching]\nmax_queue_delay_microseconds = 9", Overrides(rules=Rules(max_queue_delay_microseconds=9))),
+        ("[batching]\npreferred_batch_size = [4, 8]\ncount = 2", Overrides(rules=Rules(0, 0, (4, 8), count=2))),
+        (
+            "[batching]\nmax_queue_size = 7\ndefault_timeout_microseconds = 5",
+            Overrides(rules=Rules(max_queue_size=7, default_timeout_microseconds=5)),
+        ),
     ],
 )
 def test_what_it_says_is_read(tmp_path: Path, text: str, expected: Overrides) -> None:
@@ -65,6 +73,12 @@ def test_without_a_file_nothing_is_changed(tmp_path: Path) -> None:
         ("versions = { latest = 0 }", "versions is {'latest': 0}"),
         ("versions = { first = 1 }", "versions is {'first': 1}"),
         ("[queue]\nmax_rows = 1", "unknown key 'queue', expected max_batch_size, labels, preprocessing, versions"),
+        ("batching = 1", "batching is 1, expected a table"),
+        ("[batching]\nmax_rows = 1", "unknown key 'batching.max_rows', expected max_queue_delay_microseconds"),
+        ("[batching]\ncount = 0", "batching.count is 0, expected a number in 1…64"),
+        ("[batching]\nmax_queue_size = true", "batching.max_queue_size is True"),
+        ("[batching]\npreferred_batch_size = 4", "batching.preferred_batch_size is 4, expected a list of rows"),
+        ("[batching]\npreferred_batch_size = [0]", "batching.preferred_batch_size is [0]"),
         ("max_batch_size", "Expected '=' after a key"),
         ("a = 1\na = 2", "Cannot overwrite a value"),
         (b"\xff", "'utf-8' codec can't decode byte 0xff"),

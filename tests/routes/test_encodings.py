@@ -217,7 +217,7 @@ def test_after_the_body_a_route_learns_that_the_client_has_left(running: Running
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 UNPACK: dict[str | None, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "deflate": zlib.decompress, None: bytes}
-BINARY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [-1, 2]}],
+BINARY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 512], "data": [-1, 2] * 256}],
           "parameters": {"binary_data_output": True}}  # fmt: skip
 
 
@@ -254,13 +254,20 @@ def test_an_inference_is_compressed_as_accept_encoding_asks(
     answer, found = read_binary(plain)
     assert (found != {}) is bool(members)
     if members:  # the header's length is that of the JSON before compression
-        assert int(response.headers[LENGTH]) == len(plain.content) - 8
-        assert answer["outputs"][0]["parameters"] == {"binary_data_size": 8}
+        assert int(response.headers[LENGTH]) == len(plain.content) - 2048
+        assert answer["outputs"][0]["parameters"] == {"binary_data_size": 2048}
+
+
+def test_an_answer_that_fits_into_a_packet_is_not_compressed(client: TestClient) -> None:
+    for count in (2, 512):
+        asked = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, count], "data": [0] * count}]}
+        response = client.post("/v2/models/relu/infer", json=asked, headers={"accept-encoding": "gzip"})
+        assert (response.headers.get("content-encoding") == "gzip") == (len(response.content) >= 1024)
 
 
 def test_accept_encoding_in_two_headers_is_one_list(client: TestClient) -> None:
     headers = [("accept-encoding", "gzip;q=0.1"), ("accept-encoding", "deflate")]
-    response = client.post("/v2/models/relu/infer", content=INFER, headers=headers)
+    response = client.post("/v2/models/relu/infer", json=BINARY, headers=headers)
     assert response.headers["content-encoding"] == "deflate"
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from service.engine.pool import Pool, Timed
+from service.engine.scheduler import Scheduler
+from service.routes import infer as infer_route
 from tests.routes.conftest import Running
 from tests.routes.sending import answered, infer, refused, tensor
 
@@ -29,13 +31,19 @@ class Late(Pool):
         return await super().run(call)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Functions are applied in a thread, as they are to large tensors."""
+    monkeypatch.setattr(infer_route, "SHORT_ELEMENTS", -1)
+
+
 @pytest.fixture
 def late(running: Running) -> Iterator[Running]:
     pool = Late(1)
-    before = running.services.pool
-    running.use(pool=pool)
+    before = running.services.scheduler
+    running.use(scheduler=Scheduler(pool, running.services.device))
     yield running
-    running.use(pool=before)
+    running.use(scheduler=before)
     pool.close()
 
 

@@ -1,0 +1,130 @@
+"""Short work is done in the event loop and long work in threads; requests for a model are run together."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+
+from service.engine.model import Execution, Model
+from service.engine.pool import Pool, Timed
+from service.engine.scheduler import Scheduler
+from service.engine.session import Device
+from service.errors import ModelUnavailable
+from tests.engine.making import load, node, plain, put, serialised
+
+T = TypeVar("T")
+
+
+class Counting(Pool):
+    """Knows how many calls it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.calls = 0
+
+    async def run(self, call: Callable[[], T]) -> Timed[T]:
+        self.calls += 1
+        return await super().run(call)
+
+
+def model(folder: Path, content: bytes | None = None, toml: str = "") -> Model:
+    put(folder, "m", "1", plain(1.0) if content is None else content)
+    (folder / "m" / "model.toml").write_text(toml)
+    return load(folder).find("m")
+
+
+def scheduled(main: Callable[[Scheduler, Counting], Coroutine[Any, Any, T]], device: Device | None = None) -> T:
+    """What comes of using a scheduler, which is closed afterwards."""
+
+    async def run() -> T:
+        pool = Counting()
+        scheduler = Scheduler(pool, device or Device.cpu())
+        try:
+            return await main(scheduler, pool)
+        finally:
+            await scheduler.close()
+
+    return asyncio.run(run())
+
+
+def row(value: float) -> dict[str, np.ndarray]:
+    return {"x": np.full((1, 3), value, np.float32)}
+
+
+def test_short_work_is_done_here_and_long_work_is_not() -> None:
+    async def main(scheduler: Scheduler, _: Counting) -> list[int]:
+        return [await scheduler.work(threading.get_ident, short=short) for short in (True, False)]
+
+    here, there = scheduled(main)
+    assert here == threading.get_ident() != there
+
+
+def test_requests_are_run_together_and_each_gets_its_own_rows(tmp_path: Path) -> None:
+    made = model(tmp_path)
+
+    async def main(scheduler: Scheduler, _: Counting) -> list[Execution]:
+        return list(await asyncio.gather(*(scheduler.submit(made, row(value)) for value in range(5))))
+
+    found = scheduled(main)
+    assert [execution.batch_sizes for execution in found] == [(5,), (), (), (), ()]
+    assert [execution.outputs["y"].tolist() for execution in found] == [[[value + 1.0] * 3] for value in range(5)]
+    assert all(execution.queue_ns >= 0 for execution in found)
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("cpu", 1), ("cuda", 3)])
+def test_what_is_known_to_be_short_stays_here_on_a_cpu(tmp_path: Path, kind: Any, expected: int) -> None:
+    """The first run's length is not known; on a GPU every run is made elsewhere."""
+    made = model(tmp_path)
+
+    async def main(scheduler: Scheduler, pool: Counting) -> int:
+        for value in range(3):
+            await scheduler.submit(made, row(value))
+        return pool.calls
+
+    assert scheduled(main, Device(kind, kind, None)) == expected
+
+
+def test_model_toml_says_how_requests_wait(tmp_path: Path) -> None:
+    made = model(tmp_path, toml="[batching]\nmax_queue_delay_microseconds = 1000000000\npreferred_batch_size = [2]")
+
+    async def main(scheduler: Scheduler, _: Counting) -> list[Execution]:
+        first = asyncio.ensure_future(scheduler.submit(made, row(1)))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not first.done()
+        return [await scheduler.submit(made, row(2)), await first]
+
+    assert sorted(execution.batch_sizes for execution in scheduled(main)) == [(), (2,)]
+
+
+def test_a_model_that_does_not_keep_rows_apart_is_still_right(tmp_path: Path) -> None:
+    """model.toml says that it batches, and is wrong: together its requests fail, so each is run alone."""
+    content = serialised(node("ReduceMax", axes=[0], keepdims=1), outputs=(1, 3))
+    made = model(tmp_path, content, toml="max_batch_size = 4")
+
+    async def main(scheduler: Scheduler, _: Counting) -> list[Execution]:
+        return list(await asyncio.gather(*(scheduler.submit(made, row(value)) for value in (3, 1, 2))))
+
+    assert [execution.outputs["y"][0, 0] for execution in scheduled(main)] == [3, 1, 2]
+
+
+def test_inputs_in_another_order_are_the_same_inputs(tmp_path: Path) -> None:
+    made = model(tmp_path)
+    assert list(made.ordered({"x": np.zeros((1, 3), np.float32)})) == [port.name for port in made.inputs]
+
+
+def test_after_closing_nothing_is_taken(tmp_path: Path) -> None:
+    made = model(tmp_path)
+
+    async def main(scheduler: Scheduler, _: Counting) -> None:
+        answer = asyncio.ensure_future(scheduler.submit(made, row(1)))
+        await scheduler.close()
+        assert (await answer).outputs["y"].tolist() == [[2.0] * 3]
+        with pytest.raises(ModelUnavailable, match="stopping"):
+            scheduler.submit(made, row(1))
+
+    scheduled(main)
