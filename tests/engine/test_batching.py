@@ -251,6 +251,46 @@ def test_a_caller_that_leaves_the_line_is_skipped() -> None:
     run(main())
 
 
+def test_a_caller_that_leaves_the_middle_of_the_line_is_skipped() -> None:
+    async def main() -> None:
+        gate = Gate()
+        it = made(gate)
+        first = it.ask(0)
+        await settle()
+        answers = [it.ask(1), it.ask(2), it.ask(3)]
+        answers[1].cancel()
+        await gate.let_through()
+        await gate.let_through()
+
+        assert (it.model.runs, it.batcher.waiting_rows) == ([[0], [1, 3]], 0)
+        assert [ys(answers[0]), ys(answers[2])] == [[-1], [-3]]
+        await first
+
+    run(main())
+
+
+def test_a_failure_of_a_caller_that_has_left_is_nobodys() -> None:
+    async def main() -> None:
+        it = made(Gate(open_=True))
+        leaving = it.ask(1)
+
+        def failing(feeds: Feeds, merged: bool) -> Execution:
+            leaving.cancel()
+            raise BadRequest("no")
+
+        it.batcher._lines[((1,),)][0][2].run = failing
+        await settle()
+        assert leaving.cancelled()
+        assert ys(await done(it.ask(2))) == [-2]
+
+    run(main())
+
+
+async def done(answer: asyncio.Future[Execution]) -> asyncio.Future[Execution]:
+    await answer
+    return answer
+
+
 def test_a_line_of_callers_that_have_all_left_is_not_run() -> None:
     async def main() -> None:
         gate = Gate()
