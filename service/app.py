@@ -17,6 +17,7 @@ from service.activations import evidence
 from service.activations.catalogue import ACTIVATIONS
 from service.engine import processors, repository, session
 from service.engine.functions import Functions
+from service.engine.memory import keep_large_blocks
 from service.engine.pool import Pool
 from service.engine.scheduler import Scheduler
 from service.engine.watcher import Watcher
@@ -110,6 +111,7 @@ def start(settings: Settings) -> Services:
 def from_environment() -> FastAPI:
     """The application of a worker process; settings from `ACTSERVE_*`."""
     settings = Settings()
+    keep_large_blocks()
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every byte a client gets wrong
     return create_app(settings)
 

@@ -8,12 +8,14 @@ comes without a length or is longer than allowed, a query, another method. The O
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ServiceError
 from service.routes import infer, models
@@ -23,7 +25,19 @@ from service.wire import images
 
 PATHS = re.compile("/v2/models/([^/]+)(?:/versions/([^/]+))?/infer|/v1/models/([^/]+)/predict")
 
-Answer: TypeAlias = Callable[[bytes, Services], Awaitable[Response]]
+Answer: TypeAlias = Callable[[bytes | memoryview, Services], Awaitable[Response]]
+
+ALIGNMENT = 64
+"""Of a tensor's bytes: NumPy's own, and more than any of its numbers needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An ordinary request for inference: the length of its body, where tensors begin in it, and what answers it."""
+
+    length: int
+    tail: int
+    answer: Answer
 
 
 class Direct:
@@ -38,31 +52,38 @@ class Direct:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = self._answer(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if answer is None:
+        asked = self._asked(scope) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if asked is None:
             await self._app(scope, receive, send)
             return
         try:
-            response = await answer(await read(receive), scope["state"]["services"])
+            body = await read(receive, asked.length, asked.tail)
+            response = await asked.answer(body, scope["state"]["services"])
         except ServiceError as error:
             response = error_response(error)
         except ClientDisconnect:
             return
         await response(scope, receive, send)
 
-    def _answer(self, scope: Scope) -> Answer | None:
-        """What answers this request; None if that is not for here to say."""
+    def _asked(self, scope: Scope) -> Asked | None:
+        """What the request is; None if it is not ordinary."""
         match = PATHS.fullmatch(scope["path"])
         if match is None or scope["query_string"]:
             return None
         headers = Headers(scope=scope)
-        length = headers.get("content-length", "")
-        if not (length.isdigit() and len(length) < 19 and int(length) <= self._max_bytes):
-            return None
-        if "content-encoding" in headers:
+        length = _number(headers.get("content-length"))
+        if length is None or length > self._max_bytes or "content-encoding" in headers:
             return None
         name, version, predicted = match.groups()
-        return _predict(predicted, headers) if predicted else lambda b, s: infer.answer(name, version, headers, b, s)
+        if predicted:
+            answer = _predict(predicted, headers)
+            return answer and Asked(length, 0, answer)
+        tail = _number(headers.get(infer.LENGTH_HEADER)) or 0
+        return Asked(length, tail, lambda body, services: infer.answer(name, version, headers, body, services))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def _predict(name: str, headers: Mapping[str, str]) -> Answer | None:
@@ -70,23 +91,40 @@ def _predict(name: str, headers: Mapping[str, str]) -> Answer | None:
     if kind not in images.CONTENT_TYPES:
         return None
 
-    async def answer(body: bytes, services: Services) -> Response:
-        return await models.classified(services.repository.find(name), kind, [body], models.TOP_K, services)
+    async def answer(body: bytes | memoryview, services: Services) -> Response:
+        return await models.classified(services.repository.find(name), kind, [bytes(body)], models.TOP_K, services)
 
     return answer
 
 
-async def read(receive: Receive) -> bytes:
+async def read(receive: Receive, length: int, tail: int = 0) -> bytes | memoryview:
     """The whole body.
+
+    Args:
+        length: of the body.
+        tail: where tensors begin in it. A body that comes in pieces is put together so that this place in memory is
+            aligned: NumPy would have to copy a tensor that is not.
 
     Raises:
         ClientDisconnect: the client left before it was here.
     """
-    chunks: list[bytes] = []
+    message = await _next(receive)
+    if not message.get("more_body"):
+        body: bytes = message["body"]
+        return body
+    gap = -tail % ALIGNMENT
+    whole = np.empty(gap + length, np.uint8).data[gap:]
+    end = 0
     while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunks.append(message["body"])
+        start, end = end, end + len(message["body"])
+        whole[start:end] = message["body"]
         if not message.get("more_body"):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return whole[:end]
+        message = await _next(receive)
+
+
+async def _next(receive: Receive) -> Message:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    return message

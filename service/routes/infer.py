@@ -86,7 +86,9 @@ async def _infer(name: str, version: str | None, request: Request, services: Ser
     return await answer(name, version, request.headers, await request.body(), services)
 
 
-async def answer(name: str, version: str | None, headers: Headers, body: bytes, services: Services) -> Response:
+async def answer(
+    name: str, version: str | None, headers: Headers, body: bytes | memoryview, services: Services
+) -> Response:
     """Decode, run, encode. The model's statistics count what reaches it, a failure too; not what is refused before."""
     arrived = time.perf_counter_ns()
     target = find(name, version, services)
@@ -165,7 +167,7 @@ async def _response(encoded: Encoded, encoding: Encoding | None, scheduler: Sche
     return Pieces(chunks, BINARY, headers | {LENGTH_HEADER: str(encoded.header_bytes)})
 
 
-def _decode(target: Target, body: bytes, header_bytes: int | None, services: Services) -> InferRequest:
+def _decode(target: Target, body: bytes | memoryview, header_bytes: int | None, services: Services) -> InferRequest:
     limit = services.settings.max_tensor_elements
     if header_bytes != 0:
         return v2.decode_infer(body, header_bytes, max_elements=limit)

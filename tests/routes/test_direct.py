@@ -90,7 +90,22 @@ def test_a_body_in_pieces_is_read_whole() -> None:
     async def receive() -> Message:
         return pieces.pop(0)
 
-    assert asyncio.run(read(receive)) == b"abc"
+    assert bytes(asyncio.run(read(receive, 3, 2))) == b"abc"
+
+
+@pytest.mark.parametrize("tail", [0, 1, 2, 163, 64])
+def test_what_follows_the_json_of_a_body_in_pieces_is_aligned(tail: int) -> None:
+    pieces: list[Message] = [
+        {"type": "http.request", "body": bytes(100), "more_body": True},
+        {"type": "http.request", "body": bytes(400)},
+    ]
+
+    async def receive() -> Message:
+        return pieces.pop(0)
+
+    body = asyncio.run(read(receive, 500, tail))
+    numbers = np.frombuffer(body[tail : tail + 64], np.float64)
+    assert (len(body), numbers.flags.aligned) == (500, True)
 
 
 def both_ways(client: TestClient, path: str, body: bytes, **headers: str) -> tuple[Any, Any]:
