@@ -14,7 +14,14 @@ from models.lab import Lab, Result  # noqa: E402
 from models.training import Recipe  # noqa: E402
 
 TINY = Recipe(
-    epochs=2, batch_size=16, schedule="constant", peak_learning_rate=0.01, cutout=0, augment=False, label_smoothing=0.0
+    shrunk=0.0,
+    epochs=2,
+    batch_size=16,
+    schedule="constant",
+    peak_learning_rate=0.01,
+    cutout=0,
+    augment=False,
+    label_smoothing=0.0,
 )
 
 
