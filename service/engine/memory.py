@@ -14,7 +14,7 @@ def keep_large_blocks() -> bool:
     """Have freed memory kept for the next request, up to `KEPT_BYTES`.
 
     Otherwise glibc gives a large tensor's memory back to the system as soon as it is freed, and takes it anew, page by
-    page and filled with zeros, for the next: with tensors of 4 MiB that is a third of the time of a request.
+    page and filled with zeros, for the next (docs/performance.md has what that costs).
 
     Returns:
         Whether the C library has taken it; false where it is not glibc.
