@@ -175,7 +175,7 @@ class Model:
             BadRequest: bytes that are no UTF-8, or the model fails on this input.
             ModelUnavailable: the outputs are not as many rows as the inputs; `model.toml` is wrong about the batch.
         """
-        rows = self._rows(feeds)
+        rows = self.rows(feeds)
         ready = {name: _for_runtime(name, array) for name, array in feeds.items()}
         step = self.fixed_rows or self.max_batch_size
         if not step or rows == self.fixed_rows or (rows <= step and not self.fixed_rows):
@@ -215,7 +215,7 @@ class Model:
             BadRequest: as `run`.
         """
         check_inputs(self.name, [p.with_any_rows() for p in self.inputs] if self.fixed_rows else self.inputs, feeds)
-        self._rows(feeds)
+        self._check_row_counts(feeds)
 
     def ordered(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What `check` lets through, in the order of the model's inputs."""
@@ -225,9 +225,9 @@ class Model:
         """Rows of what `check` lets through; 1 if the model does not batch."""
         return next(iter(feeds.values())).shape[0] if self.fixed_rows or self.max_batch_size else 1
 
-    def _rows(self, feeds: Mapping[str, Tensor]) -> int:
+    def _check_row_counts(self, feeds: Mapping[str, Tensor]) -> None:
         if not self.fixed_rows and not self.max_batch_size:
-            return 1
+            return
         counts: dict[str, int] = {name: array.shape[0] for name, array in feeds.items()}
         rows = next(iter(counts.values()))
         for name, count in counts.items():
@@ -236,7 +236,6 @@ class Model:
                 raise BadRequest(f"{text}: {count}, the first input's is {rows}")
         if not rows and self.fixed_rows:
             raise BadRequest(f"model {self.name!r}: the inputs have no rows, expected at least 1")
-        return rows
 
     def _check_rows(self, outputs: Mapping[str, Tensor], rows: int) -> None:
         for name, array in outputs.items():
