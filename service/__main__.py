@@ -1,14 +1,24 @@
 """`python -m service`: settings from the environment, then uvicorn."""
 
+import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import uvicorn
 from pydantic import ValidationError
 
 from service.activations import evidence
+from service.engine import processors
 from service.engine.session import DeviceUnavailable, detect
 from service.routes.http import in_words
 from service.settings import Settings
+from service.workers import FOLDER
+
+MEMORY = Path("/dev/shm")
+"""A file system without a disk: what workers count is never waited for."""
 
 
 def main() -> None:
@@ -21,22 +31,35 @@ def main() -> None:
             sys.stderr.write(f"actserve: {in_words([{**fault, 'loc': variable}])}\n")
         sys.exit(2)
     try:
-        detect(settings.device)
+        device = detect(settings.device)
         evidence.read(settings.evidence)
     except (DeviceUnavailable, evidence.InvalidEvidence) as error:
         sys.exit(f"actserve: {error}")
-    uvicorn.run(
-        "service.app:from_environment",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        log_level=settings.log_level,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=25,
-    )
+    workers = settings.workers or (processors.available() if device.kind == "cpu" else 1)
+    os.environ["ACTSERVE_WORKERS"] = str(workers)
+    with nullcontext() if workers == 1 else _shared():
+        uvicorn.run(
+            "service.app:from_environment",
+            factory=True,
+            host=settings.host,
+            port=settings.port,
+            workers=workers,
+            loop="service.workers.listener:new_loop" if workers > 1 else "auto",
+            log_level=settings.log_level,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=25,
+        )
+
+
+@contextmanager
+def _shared() -> Iterator[None]:
+    """A folder for what the worker processes share, which they inherit."""
+    place = MEMORY if os.access(MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="actserve-", dir=place, ignore_cleanup_errors=True) as folder:
+        os.environ[FOLDER] = folder
+        yield
 
 
 if __name__ == "__main__":  # pragma: no branch  # it is run, never imported

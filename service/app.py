@@ -1,9 +1,11 @@
 """The composition root: settings in, application out. Everything is made here and handed down."""
 
 import logging
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -32,6 +34,9 @@ from service.routes.methods import Head, allowed
 from service.routes.state import Services
 from service.routes.tracing import Tracing
 from service.settings import Settings
+from service.workers import FOLDER
+from service.workers.together import Together
+from service.workers.workers import Alone
 
 log = logging.getLogger("actserve")
 
@@ -53,7 +58,9 @@ def create_app(settings: Settings) -> FastAPI:
         services = start(settings)
         watcher = Watcher(services.repository, settings.reload_interval_seconds)
         watcher.start()
+        services.workers.start()
         yield {"services": services}
+        services.workers.close()
         watcher.close()
         await services.scheduler.close()
 
@@ -90,22 +97,26 @@ def start(settings: Settings) -> Services:
         InvalidEvidence: the claims cannot be read.
         DeviceUnavailable: the device that was asked for does not work.
     """
-    logs = Log(LogSettings.of_level(settings.log_level))
+    folder = os.environ.get(FOLDER)
+    workers = Together(Path(folder)) if folder else Alone()
+    logs = Log(LogSettings.of_level(settings.log_level), workers)
     measured = evidence.read(settings.evidence)
     device = session.detect(settings.device)
     log.info("device %s%s", device.kind, f": {device.reason}" if device.reason else "")
-    threads = settings.threads or max(1, processors.available() // settings.workers)
+    threads = settings.threads or max(1, processors.available() // (settings.workers or 1))
     loaded = repository.load(
         settings.repository,
         device,
         threads=threads,
         reserved=ACTIVATIONS,
         max_batch_size=settings.max_batch_size,
+        workers=workers,
     )
     log.info("%d models are served, %d threads each", len(loaded.models()), threads)
-    functions = Functions(device, threads=threads, capacity=settings.max_cached_activations)
+    functions = Functions(device, threads=threads, capacity=settings.max_cached_activations, workers=workers)
     pool = Pool(threads)
-    return Services(settings, device, functions, loaded, pool, Scheduler(pool, device), Tracing(), logs, measured)
+    scheduler = Scheduler(pool, device)
+    return Services(settings, device, functions, loaded, pool, scheduler, Tracing(workers), logs, measured, workers)
 
 
 def from_environment() -> FastAPI:

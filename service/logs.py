@@ -2,7 +2,9 @@
 
 import logging
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
+
+from service.workers.workers import Alone, Workers
 
 LOGGER = logging.getLogger("actserve")
 
@@ -47,20 +49,35 @@ class _Chosen(logging.Filter):
         return self._on.get(record.levelno, True)
 
 
-class Log:
-    """The one handler of the service's loggers, and its settings."""
+KIND = "logging"
+"""Of the part of the service that these settings are."""
 
-    def __init__(self, settings: LogSettings) -> None:
-        self.settings = settings
+
+class Log:
+    """The one handler of the service's loggers, and its settings, which are the same in all workers.
+
+    Args:
+        settings: those at the start.
+    """
+
+    def __init__(self, settings: LogSettings, workers: Workers | None = None) -> None:
+        self._first = settings
+        self._workers = workers or Alone()
+        self._workers.follow(KIND, self._follow)
         self._handler = logging.StreamHandler()
         LOGGER.handlers[:] = [self._handler]
         LOGGER.propagate = False
         LOGGER.setLevel(logging.DEBUG)
-        self.update()
+        self._follow("")
 
-    def update(self, **changes: object) -> None:
-        """Take on changes of single settings, by their names."""
-        self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]  # checked where they were read
+    def update(self, changes: dict[str, Any]) -> None:
+        """Have all workers take on changes of single settings, by their names; blocks until they have."""
+        self._workers.change(KIND, lambda state: state | changes)
+
+    def _follow(self, _: str) -> list[str]:
+        """Take on what is wanted."""
+        self.settings = replace(self._first, **self._workers.wanted(KIND))
         text, date = FORMATS[self.settings.log_format]
         self._handler.setFormatter(logging.Formatter(text, date))
         self._handler.filters[:] = [_Chosen(self.settings)]
+        return []

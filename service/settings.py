@@ -17,7 +17,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    workers: int = Field(1, ge=1, le=256, description="Processes that answer requests.")
+    workers: int = Field(
+        0, ge=0, le=256, description="Processes that answer requests; 0 is one a processor, on a GPU one."
+    )
     device: Literal["auto", "cuda", "cpu"] = Field(
         "auto",
         description="Where models run: `cuda` refuses to start without a working GPU, `auto` takes the CPU then.",

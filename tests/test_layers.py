@@ -7,7 +7,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-FLOORS = ({"errors", "settings", "logs"}, {"activations", "wire"}, {"engine"}, {"routes"}, {"app"}, {"__main__"})
+FLOORS = (
+    {"errors", "settings", "workers"},
+    {"logs", "activations", "wire"},
+    {"engine"},
+    {"routes"},
+    {"app"},
+    {"__main__"},
+)
 HEIGHT = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
 ALLOWED_TO_MODELS = ("service.activations", "service.engine", "service.errors")

@@ -40,7 +40,7 @@ def say_everything() -> None:
 )
 def test_each_level_by_itself(written: tuple[Log, io.StringIO], changes: dict[str, Any], expected: list[str]) -> None:
     log, text = written
-    log.update(**changes)
+    log.update(changes)
     say_everything()
 
     assert [line.rpartition(": ")[2] for line in text.getvalue().splitlines()] == expected
@@ -48,7 +48,7 @@ def test_each_level_by_itself(written: tuple[Log, io.StringIO], changes: dict[st
 
 def test_the_format_with_times_is_iso_8601(written: tuple[Log, io.StringIO]) -> None:
     log, text = written
-    log.update(log_format="ISO8601")
+    log.update({"log_format": "ISO8601"})
     logging.getLogger("actserve").info("hello")
 
     assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} INFO actserve: hello$", text.getvalue().strip())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.processors import available
 from service.engine.session import why_not_cuda
 from tests.claiming import claim, write
 from tests.serving import DEADLINE_S, ROOT, command, environment, get, serving
@@ -38,6 +39,13 @@ def test_the_server_answers_and_stops_when_told_to(repository: Path, workers: st
         # uvicorn ends by the signal itself where it serves alone, and with 0 where it watches over workers.
         assert process.returncode == (-signal.SIGTERM if workers == "1" else 0)
         assert "Traceback" not in errors
+
+
+def test_there_is_a_worker_for_each_processor(repository: Path) -> None:
+    with serving(repository=str(repository)) as (process, _):
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        spawned = sum(b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
+        assert spawned == (available() if available() > 1 else 0)
 
 
 def test_two_workers_are_two_processes(repository: Path) -> None:
@@ -72,9 +80,9 @@ NO_INTEGER = "input should be a valid integer, unable to parse string as an inte
         ({"port": "70000"}, ["actserve: 'ACTSERVE_PORT': input should be less than or equal to 65535"]),
         ({"device": "tpu"}, ["actserve: 'ACTSERVE_DEVICE': input should be 'auto', 'cuda' or 'cpu'"]),
         (
-            {"workers": "0", "max_body_bytes": "x"},
+            {"workers": "-1", "max_body_bytes": "x"},
             [
-                "actserve: 'ACTSERVE_WORKERS': input should be greater than or equal to 1",
+                "actserve: 'ACTSERVE_WORKERS': input should be greater than or equal to 0",
                 f"actserve: 'ACTSERVE_MAX_BODY_BYTES': {NO_INTEGER}",
             ],
         ),
@@ -92,13 +100,15 @@ def test_claims_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     assert refusal(**settings) == (1, [f"actserve: {tmp_path}/claims.json: {expected}"])
 
 
-def test_a_port_that_is_taken_is_refused(repository: Path) -> None:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_taken_is_refused(repository: Path, workers: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        code, lines = refusal(device="cpu", repository=str(repository), port=str(taken.getsockname()[1]))
+        port = str(taken.getsockname()[1])
+        code, lines = refusal(device="cpu", repository=str(repository), port=port, workers=workers)
     assert code != 0
-    assert sum("address already in use" in line for line in lines) == 1
+    assert sum("address already in use" in line.lower() for line in lines) == 1
 
 
 def test_a_repository_that_is_not_there_leaves_the_activations_served(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from service.activations.activation import Activation, Values
 from service.activations.catalogue import ACTIVATIONS
 from service.activations.graphs import DTYPES, Kernel, build
 from service.engine.session import Device, Session, Tensor
-from service.engine.statistics import Statistics
+from service.engine.statistics import LENGTH, Statistics
 from service.errors import BadRequest, ModelUnavailable
+from service.workers.workers import Alone, Workers
 
 MAX_KEPT_ELEMENTS = 4096
 """A parameter tensor with more makes a session for one request: a cache of them would have no bound in bytes."""
@@ -24,13 +25,15 @@ class Functions:
 
     Args:
         capacity: sessions kept; the least recently used goes first, since a client's parameters are unbounded.
+        workers: the processes whose statistics are one.
     """
 
-    def __init__(self, device: Device, *, threads: int, capacity: int) -> None:
+    def __init__(self, device: Device, *, threads: int, capacity: int, workers: Workers | None = None) -> None:
         self.device = device
         self.threads = threads
         self._capacity = capacity
-        self.statistics = {name: Statistics() for name in ACTIVATIONS}
+        counters = workers or Alone()
+        self.statistics = {name: Statistics(counters.block(f"activation {name}", LENGTH)) for name in ACTIVATIONS}
         self._sessions: OrderedDict[Key, Session] = OrderedDict()
         self._lock = threading.Lock()
 

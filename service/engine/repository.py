@@ -9,39 +9,49 @@ takes the place of one that was: that one is served on, with the reason beside i
 import logging
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from service.engine import folder
+from service.engine import folder, statistics
 from service.engine.entry import Entry, IndexEntry, Load, renewed
 from service.engine.folder import VERSION
 from service.engine.loading import Loader
 from service.engine.model import Model
 from service.engine.overrides import Overrides
 from service.engine.session import Device
+from service.engine.statistics import Statistics
 from service.errors import ModelUnavailable, NotFound, did_you_mean, printable, quoted
+from service.workers.workers import Alone, State, Workers
 
 log = logging.getLogger("actserve.repository")
 
 UNLOADED = "unloaded"
 
+KIND = "model"
+"""Of the parts of the service of which loading and unloading is wanted."""
+
 
 class Repository:
     """Models by name and version; every method may be called from several threads at once.
+
+    Loading and unloading by name is wanted of all workers: it is written down, and each takes it on (`follow`).
 
     Args:
         root: the folder.
         make: loads a version.
         reserved: names that a model may not have.
+        workers: the processes that serve the same folder.
     """
 
-    def __init__(self, root: Path, make: Load, reserved: Iterable[str] = ()) -> None:
+    def __init__(self, root: Path, make: Load, reserved: Iterable[str] = (), workers: Workers | None = None) -> None:
         self.root = root
         self.entries: Mapping[str, Entry] = {}
         self._make = make
         self._reserved = frozenset(reserved)
-        self._unloaded: set[str] = set()
+        self._workers = workers or Alone()
+        self._workers.follow(KIND, self.follow)
+        self._taken_on: dict[str, State] = {}
         self._loading: set[tuple[str, int]] = set()
         self._leaving: weakref.WeakSet[Model] = weakref.WeakSet()  # let go, and still held by a request
         self._lock = threading.Lock()
@@ -108,9 +118,8 @@ class Repository:
             NotFound: there is no such model.
             ModelUnavailable: something in it cannot be served; what was served before is served on.
         """
-        with self._claim(name, "load"):
-            self._unloaded.discard(name)
-            faults = self._renew(name, again=True)
+        self._check(name, "load")
+        faults = self._workers.change(f"{KIND}/{name}", _load_wanted)
         if faults:
             raise ModelUnavailable(f"failed to load {name!r}, {'; '.join(faults)}")
 
@@ -120,56 +129,75 @@ class Repository:
         Raises:
             NotFound: there is no such model.
         """
-        with self._claim(name, "unload"):
-            self._unloaded.add(name)
-            old = self.entries.get(name) or Entry(name)
-            if old.models:
-                log.info("model %s is unloaded", name)
-            self._publish(
-                Entry(name, {}, dict.fromkeys(sorted({*old.models, *old.reasons}), UNLOADED), UNLOADED, old.seen)
-            )
+        self._check(name, "unload")
+        self._workers.change(f"{KIND}/{name}", _unload_wanted)
+
+    def follow(self, name: str) -> list[str]:
+        """Load or unload a model in this process, as is wanted, and return why it cannot be loaded."""
+        with self._lock_of(name):
+            wanted = self._wanted(name)
+            if wanted != self._taken_on.get(name, {}):
+                self._taken_on[name] = wanted
+                if wanted["unloaded"]:
+                    self._unload(name)
+                else:
+                    self._renew(name, again=True)
+            return [] if wanted["unloaded"] else (self.entries.get(name) or Entry(name)).faults()
+
+    def _unload(self, name: str) -> None:
+        old = self.entries.get(name) or Entry(name)
+        if old.models:
+            log.info("model %s is unloaded", name)
+        unloaded = dict.fromkeys(sorted({*old.models, *old.reasons}), UNLOADED)
+        self._publish(Entry(name, {}, unloaded, UNLOADED, old.seen))
+
+    def _wanted(self, name: str) -> State:
+        return self._workers.wanted(f"{KIND}/{name}")
 
     def refresh(self, name: str) -> None:
         """Serve what the folder holds now, unless the model was unloaded; its faults are logged, not raised."""
         with self._lock_of(name):
+            self._taken_on[name] = self._wanted(name)
             if not folder.has(self.root, name):
                 self._drop(name)
-            elif name in self._unloaded:
+            elif self._taken_on[name].get("unloaded"):
                 seen = folder.snapshot(self.root / name)
                 self._publish(Entry(name, {}, dict.fromkeys(seen.versions, UNLOADED), UNLOADED, seen))
             else:
                 self._renew(name, again=False)
 
-    @contextmanager
-    def _claim(self, name: str, action: str) -> Iterator[None]:
-        """Hold a model for a change that was asked for by name."""
+    def _check(self, name: str, action: str) -> None:
         if name not in self.entries and not folder.has(self.root, name):
             nearest = did_you_mean(name, self.entries)
             raise NotFound(f"failed to {action} {quoted(name)}, there is no such model in the repository.{nearest}")
-        with self._lock_of(name):
-            yield
 
     def _lock_of(self, name: str) -> threading.Lock:
         with self._lock:
             return self._locks.setdefault(name, threading.Lock())
 
-    def _renew(self, name: str, *, again: bool) -> list[str]:
+    def _renew(self, name: str, *, again: bool) -> None:
         if name in self._reserved:
             entry = Entry(name, reason="the name is an activation's", seen=folder.snapshot(self.root / name))
         else:
             entry = renewed(self.entries.get(name) or Entry(name), self.root / name, self._load, again=again)
         self._publish(entry)
-        return entry.faults()
 
     def _load(self, path: Path, version: int, overrides: Overrides) -> Model:
-        """Make a version; meanwhile the index shows that."""
+        """Make a version; meanwhile the index shows that. Its statistics are shared with what others make of it."""
         with self._lock:
             self._loading.add((path.name, version))
         try:
-            return self._make(path, version, overrides)
+            block = self._workers.block(self._key(path, version), statistics.LENGTH)
+            return replace(self._make(path, version, overrides), statistics=Statistics(block))
         finally:
             with self._lock:
                 self._loading.discard((path.name, version))
+
+    def _key(self, path: Path, version: int) -> str:
+        """The same in all workers, and another once the version was unloaded or its files have changed."""
+        seen = folder.snapshot(path)
+        unloads = self._taken_on.get(path.name, {}).get("unloads", 0)
+        return f"model {path.name} {version} {unloads} {seen.config} {seen.versions.get(version)}"
 
     def _publish(self, entry: Entry) -> None:
         with self._lock:
@@ -189,16 +217,31 @@ class Repository:
                 self._leaving.add(model)
 
 
+def _load_wanted(last: State) -> State:
+    return {"changes": last.get("changes", 0) + 1, "unloads": last.get("unloads", 0), "unloaded": False}
+
+
+def _unload_wanted(last: State) -> State:
+    return {"changes": last.get("changes", 0) + 1, "unloads": last.get("unloads", 0) + 1, "unloaded": True}
+
+
 def load(
-    root: Path, device: Device, *, threads: int, reserved: Iterable[str] = (), max_batch_size: int = 1024
+    root: Path,
+    device: Device,
+    *,
+    threads: int,
+    reserved: Iterable[str] = (),
+    max_batch_size: int = 1024,
+    workers: Workers | None = None,
 ) -> Repository:
     """Load every version of every model in the folder, each warmed up with one run.
 
     Args:
         reserved: names that a model may not have.
         max_batch_size: rows of one run where `model.toml` sets no other number.
+        workers: the processes that serve the same folder.
     """
-    repository = Repository(root, Loader(device, threads, max_batch_size), reserved)
+    repository = Repository(root, Loader(device, threads, max_batch_size), reserved, workers)
     try:
         names = folder.models(root)
     except OSError as error:

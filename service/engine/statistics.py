@@ -3,48 +3,49 @@
 Rows count as inferences, runs as executions. A request is counted when it has been answered or has failed; the runs
 that it needed are counted with it, by their size.
 
+The counters lie in a block that other processes read, and add theirs to (`service.workers.blocks`).
+
 Source: Triton's statistics extension of the Open Inference Protocol.
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from service.workers.blocks import Block
 
 STAGES = ("compute_input", "compute_infer", "compute_output")
 KINDS = ("success", "fail", "queue", *STAGES, "cache_hit", "cache_miss")
 
+MAX_SIZES = 1024
+"""Sizes of runs that are counted one by one; what is run in further ones is in the totals only."""
 
-@dataclass(slots=True)
-class Duration:
-    """How often something happened and how long it took, all together."""
-
-    count: int = 0
-    ns: int = 0
-
-    def add(self, ns: int, count: int = 1) -> None:
-        self.count += count
-        self.ns += ns
-
-    def shown(self) -> dict[str, int]:
-        return {"count": self.count, "ns": self.ns}
+# Where each counter is in a block. A pair is a count and nanoseconds; a size has its rows and a pair a stage.
+_ROWS, _RUNS, _LAST, _SIZES = range(4)
+_PAIRS = {kind: 4 + 2 * index for index, kind in enumerate(KINDS)}
+_ANSWERED = tuple(_PAIRS[kind] for kind in ("success", "queue", *STAGES))
+_FIRST_SIZE = 4 + 2 * len(KINDS)
+_SIZE_LENGTH = 1 + 2 * len(STAGES)
+LENGTH = _FIRST_SIZE + MAX_SIZES * _SIZE_LENGTH
+"""Counters in a block."""
 
 
-@dataclass(slots=True)
 class Statistics:
-    """Counters of one model version; callable from several threads at once.
+    """Counters of one model version; callable from several threads at once, and shared with other processes.
 
     Args:
+        block: of `LENGTH` counters; without one they are this process's own.
         clock: milliseconds since 1970.
     """
 
-    clock: Callable[[], int] = field(default=lambda: time.time_ns() // 10**6, repr=False)
-    _rows: int = 0
-    _runs: int = 0
-    _last: int = 0
-    _durations: dict[str, Duration] = field(default_factory=lambda: {kind: Duration() for kind in KINDS})
-    _batches: dict[int, dict[str, Duration]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    def __init__(
+        self, block: Block | None = None, *, clock: Callable[[], int] = lambda: time.time_ns() // 10**6
+    ) -> None:
+        self._block = block or Block(LENGTH)
+        self._own = self._block.own
+        self._clock = clock
+        self._places: dict[int, int] = {}
+        self._lock = threading.Lock()
 
     def record(
         self, rows: int, batch_sizes: Sequence[int], *, queue_ns: int, input_ns: int, infer_ns: int, output_ns: int
@@ -56,39 +57,75 @@ class Statistics:
             batch_sizes: rows of each run made for it; none for a request that shared another's run. The times are
                 divided among the runs by their rows.
         """
-        times = dict(zip(STAGES, (input_ns, infer_ns, output_ns), strict=True))
+        times = (input_ns, infer_ns, output_ns)
         whole = sum(batch_sizes) or 1
+        own = self._own
         with self._lock:
-            self._rows += rows
-            self._runs += len(batch_sizes)
-            self._last = self.clock()
-            self._durations["success"].add(queue_ns + sum(times.values()))
-            self._durations["queue"].add(queue_ns)
-            for stage, ns in times.items():
-                self._durations[stage].add(ns)
+            own[_ROWS] += rows
+            own[_RUNS] += len(batch_sizes)
+            own[_LAST] = self._clock()
+            for pair, ns in zip(_ANSWERED, (queue_ns + sum(times), queue_ns, *times), strict=True):
+                own[pair] += 1
+                own[pair + 1] += ns
             for size in batch_sizes:
-                batch = self._batches.setdefault(size, {stage: Duration() for stage in STAGES})
-                for stage, ns in times.items():
-                    batch[stage].add(ns * size // whole)
+                place = self._places.get(size) or self._take_place(size)
+                if place:
+                    for pair, ns in zip((place + 1, place + 3, place + 5), times, strict=True):
+                        own[pair] += 1
+                        own[pair + 1] += ns * size // whole
 
     def record_failure(self, ns: int) -> None:
         """Count a request that failed, and how long that took."""
         with self._lock:
-            self._last = self.clock()
-            self._durations["fail"].add(ns)
+            self._own[_LAST] = self._clock()
+            self._own[_PAIRS["fail"]] += 1
+            self._own[_PAIRS["fail"] + 1] += ns
+
+    def _take_place(self, size: int) -> int:
+        """Where the counters of another size of runs are from now on; 0 if there is no more room."""
+        count = len(self._places)
+        if count == MAX_SIZES:
+            return 0
+        place = self._places[size] = _FIRST_SIZE + count * _SIZE_LENGTH
+        self._own[place] = size
+        self._own[_SIZES] = count + 1
+        return place
 
     def snapshot(self) -> dict[str, object]:
-        """All counters at one moment, in the protocol's JSON; the name and the version are the caller's to add."""
+        """All counters, of all processes, in the protocol's JSON; the name and the version are the caller's to add."""
         with self._lock:
+            blocks = self._block.all()
+            sizes = _added(size for block in blocks for size in _sizes(block))
             return {
-                "last_inference": self._last,
-                "inference_count": self._rows,
-                "execution_count": self._runs,
-                "inference_stats": {kind: duration.shown() for kind, duration in self._durations.items()},
+                "last_inference": max(block[_LAST] for block in blocks),
+                "inference_count": sum(block[_ROWS] for block in blocks),
+                "execution_count": sum(block[_RUNS] for block in blocks),
+                "inference_stats": {
+                    kind: _pair([block[pair : pair + 2] for block in blocks]) for kind, pair in _PAIRS.items()
+                },
                 "response_stats": {},
                 "batch_stats": [
-                    {"batch_size": size} | {stage: duration.shown() for stage, duration in stages.items()}
-                    for size, stages in sorted(self._batches.items())
+                    {"batch_size": size} | {stage: _pair([pairs[2 * n : 2 * n + 2]]) for n, stage in enumerate(STAGES)}
+                    for size, pairs in sorted(sizes.items())
                 ],
                 "memory_usage": [],
             }
+
+
+def _pair(pairs: Iterable[Sequence[int]]) -> dict[str, int]:
+    count, ns = (sum(values) for values in zip(*pairs, strict=True))
+    return {"count": count, "ns": ns}
+
+
+def _sizes(block: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The counters of each size of runs, the size first."""
+    for place in range(_FIRST_SIZE, _FIRST_SIZE + block[_SIZES] * _SIZE_LENGTH, _SIZE_LENGTH):
+        yield block[place : place + _SIZE_LENGTH]
+
+
+def _added(sizes: Iterable[Sequence[int]]) -> dict[int, list[int]]:
+    """The counters of each size, those of different blocks added."""
+    sums: dict[int, list[int]] = {}
+    for size, *pairs in sizes:
+        sums[size] = [a + b for a, b in zip(sums.get(size, [0] * len(pairs)), pairs, strict=True)]
+    return sums

@@ -2,11 +2,13 @@
 
 Looking is a few `stat` calls for each version, without opening a file. A change is taken once two looks in a row have
 found the same, so a file that is still being written is left alone. Better is to write a version elsewhere on the same
-file system and rename its folder in: it then appears whole.
+file system and rename its folder in: it then appears whole. All workers look at the same moments, by the clock,
+so that they take a change together.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 
 from service.engine import folder
@@ -45,7 +47,7 @@ class Watcher:
             self._thread.join(CLOSE_LIMIT_S)
 
     def _watch(self) -> None:
-        while not self._closed.wait(self._interval_s):
+        while not self._closed.wait(self._interval_s - time.time() % self._interval_s):
             try:
                 self.poll()
             except Exception:  # hot reload must outlive whatever one look meets

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 
-from service.errors import Forbidden, Unauthorized, Unsupported
+from service.errors import Forbidden, Unauthorized
 from service.routes import schemas
 from service.routes.state import Shared
 
@@ -26,7 +26,6 @@ async def _require_admin(
     Raises:
         Forbidden: no admin key is set, or the request has another.
         Unauthorized: the request has none.
-        Unsupported: there are several processes, and the request has reached one.
     """
     wanted = services.settings.admin_key
     if wanted is None:
@@ -37,8 +36,6 @@ async def _require_admin(
     sent = given.encode("latin-1")  # as the header's bytes were read
     if not hmac.compare_digest(_digest(sent), _digest(wanted.get_secret_value().encode())):
         raise Forbidden("the key sent is not the admin key")
-    if services.settings.workers > 1:
-        raise Unsupported(f"this would change one of {services.settings.workers} processes (ACTSERVE_WORKERS) only")
 
 
 def _digest(key: bytes) -> bytes:

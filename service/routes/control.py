@@ -108,7 +108,7 @@ async def trace_settings(services: Shared) -> Response:
 )
 async def change_trace_settings(request: Request, services: Shared) -> Response:
     """Change the global trace settings; null sets one back. Traces go to the log."""
-    return json_response(services.tracing.update(None, await _read(request)))
+    return json_response(await to_thread.run_sync(services.tracing.update, None, await _read(request)))
 
 
 @router.get("/models/{name}/trace/setting", summary="Trace settings of a model")
@@ -127,7 +127,7 @@ async def trace_settings_of_model(name: Name, services: Shared) -> Response:
 async def change_trace_settings_of_model(name: Name, request: Request, services: Shared) -> Response:
     """Change one model's trace settings; null gives one back to the global settings."""
     find(name, None, services)
-    return json_response(services.tracing.update(name, await _read(request)))
+    return json_response(await to_thread.run_sync(services.tracing.update, name, await _read(request)))
 
 
 @router.get("/logging", summary="Logging settings")
@@ -147,7 +147,7 @@ async def change_logging_settings(request: Request, services: Shared) -> Respons
         expected, fits = LOG_CHECKS[name]
         if not fits(value):
             raise BadRequest(f"{name} is {arrays.describe(value)}, expected {expected}")
-    services.log.update(**changes)
+    await to_thread.run_sync(services.log.update, changes)
     return json_response(_logging(services))
 
 

@@ -14,6 +14,7 @@ from service.engine.session import Device
 from service.logs import Log
 from service.routes.tracing import Tracing
 from service.settings import Settings
+from service.workers.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Services:
     tracing: Tracing
     log: Log
     evidence: Evidence
+    workers: Workers
 
 
 async def _services(request: Request) -> Services:

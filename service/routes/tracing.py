@@ -6,11 +6,12 @@ Tensors are never traced, and no file is named by a client.
 
 import json
 import logging
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from service.errors import BadRequest, Unsupported, quoted
+from service.workers.blocks import Block
+from service.workers.workers import Alone, State, Workers
 
 log = logging.getLogger("actserve.trace")
 
@@ -31,29 +32,40 @@ DEFAULTS: Mapping[str, str | list[str]] = {
 STAGES = ("REQUEST_START", "QUEUE_START", "COMPUTE_START", "COMPUTE_INPUT_END", "COMPUTE_OUTPUT_START", "REQUEST_END")
 
 
-@dataclass(slots=True)
-class _Sampler:
-    """Counts the requests that one set of settings applies to."""
+KIND = "trace"
+"""Of the part of the service that these settings are."""
 
-    seen: int = 0
-    left: int = -1
-    """Traces still to be written; negative without limit."""
+Values: TypeAlias = dict[str, str | list[str]]
+
+_SEEN, _TRACED = range(2)
 
 
-@dataclass(slots=True)
 class Tracing:
-    """Global settings, and overrides by model."""
+    """Global settings, and overrides by model, the same in all workers: they change and count together."""
 
-    overrides: dict[str | None, dict[str, str | list[str]]] = field(default_factory=lambda: {None: {}})
-    _samplers: dict[str | None, _Sampler] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, workers: Workers | None = None) -> None:
+        self._workers = workers or Alone()
+        self._workers.follow(KIND, self._follow)
+        self._follow("")
 
-    def settings(self, model: str | None) -> dict[str, str | list[str]]:
+    def _follow(self, _: str) -> list[str]:
+        """Take on what is wanted."""
+        state = self._workers.wanted(KIND)
+        self._changes = state.get("changes", 0)
+        self._overall: Values = state.get("overall", {})
+        self._models: dict[str, Values] = state.get("models", {})
+        self._samplers: dict[str | None, Block] = {}
+        return []
+
+    def settings(self, model: str | None) -> Values:
         """What is in force for a model, or globally (None)."""
-        return dict(DEFAULTS) | self.overrides[None] | self.overrides.get(model, {})
+        own = {} if model is None else self._models.get(model, {})
+        return dict(DEFAULTS) | self._overall | own
 
-    def update(self, model: str | None, changes: Mapping[str, object]) -> dict[str, str | list[str]]:
-        """Take on the changes for a model or globally; null gives a setting back to the level above.
+    def update(self, model: str | None, changes: Mapping[str, object]) -> Values:
+        """Have all workers take on the changes for a model or globally; null gives a setting back to the level above.
+
+        Blocks until they have, so not for the event loop.
 
         Raises:
             BadRequest: a value of the wrong kind.
@@ -61,13 +73,7 @@ class Tracing:
         """
         known = {name: value for name, value in changes.items() if name in DEFAULTS}  # others Triton ignores too
         checked = {name: None if value is None else _check(name, value) for name, value in known.items()}
-        with self._lock:
-            override = self.overrides.setdefault(model, {})
-            for name, value in checked.items():
-                override.pop(name, None)
-                if value is not None:
-                    override[name] = value
-            self._samplers.clear()
+        self._workers.change(KIND, lambda state: _changed(state, model, checked))
         return self.settings(model)
 
     def wants(self, model: str) -> bool:
@@ -75,14 +81,31 @@ class Tracing:
         settings = self.settings(model)
         if settings["trace_level"] == ["OFF"]:
             return False
-        scope = model if self.overrides.get(model) else None
-        with self._lock:
-            sampler = self._samplers.setdefault(scope, _Sampler(left=int(str(settings["trace_count"]))))
-            sampler.seen += 1
-            if sampler.left == 0 or sampler.seen % int(str(settings["trace_rate"])):
+        scope = model if self._models.get(model) else None
+        rate, count = int(str(settings["trace_rate"])), int(str(settings["trace_count"]))
+        with self._workers.locked():
+            sampler = self._sampler(scope)
+            sampler.own[_SEEN] += 1
+            blocks = sampler.all()
+            seen, traced = (sum(block[index] for block in blocks) for index in (_SEEN, _TRACED))
+            if seen % rate or traced == count:  # a count below 0 is without limit
                 return False
-            sampler.left -= 1
+            sampler.own[_TRACED] += 1
             return True
+
+    def _sampler(self, scope: str | None) -> Block:
+        """Counts the requests that one set of settings applies to, anew after each change."""
+        if scope not in self._samplers:
+            self._samplers[scope] = self._workers.block(f"trace {self._changes} {scope}", 2)
+        return self._samplers[scope]
+
+
+def _changed(state: State, model: str | None, values: Mapping[str, str | list[str] | None]) -> State:
+    models = state.get("models", {})
+    override = state.get("overall", {}) if model is None else models.get(model, {})
+    override = {name: value for name, value in (override | values).items() if value is not None}
+    changes = {"changes": state.get("changes", 0) + 1}
+    return state | changes | ({"overall": override} if model is None else {"models": models | {model: override}})
 
 
 def write(model: str, version: str, request_id: str | None, times_ns: Mapping[str, int]) -> None:

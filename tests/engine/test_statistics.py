@@ -2,8 +2,10 @@
 
 import threading
 import time
+from pathlib import Path
 
-from service.engine.statistics import KINDS, Statistics
+from service.engine.statistics import KINDS, LENGTH, MAX_SIZES, Statistics
+from service.workers.blocks import SharedBlock
 
 NONE = {"count": 0, "ns": 0}
 
@@ -50,6 +52,44 @@ def test_rows_are_inferences_and_runs_are_executions() -> None:
             "compute_input": {"count": 2, "ns": 12},
             "compute_infer": {"count": 2, "ns": 60},
             "compute_output": {"count": 2, "ns": 6},
+        },
+    ]
+
+
+def test_more_sizes_than_there_is_room_for_are_in_the_totals() -> None:
+    statistics = Statistics()
+    for size in range(MAX_SIZES + 2):
+        statistics.record(1, (size,), queue_ns=0, input_ns=1, infer_ns=1, output_ns=1)
+    shown = statistics.snapshot()
+
+    assert shown["execution_count"] == MAX_SIZES + 2
+    assert [batch["batch_size"] for batch in shown["batch_stats"]] == list(range(MAX_SIZES))  # type: ignore[attr-defined]
+
+
+def test_what_several_processes_have_counted_is_added(tmp_path: Path) -> None:
+    first, second = (Statistics(SharedBlock(tmp_path, LENGTH), clock=lambda now=now: now) for now in (5, 3))  # type: ignore[misc]
+    first.record(2, (2,), queue_ns=1, input_ns=2, infer_ns=3, output_ns=4)
+    first.record(1, (1,), queue_ns=1, input_ns=2, infer_ns=3, output_ns=4)
+    second.record(1, (1,), queue_ns=10, input_ns=20, infer_ns=30, output_ns=40)
+    second.record_failure(7)
+
+    shown = first.snapshot()
+    assert shown == second.snapshot()
+    assert [shown[key] for key in ("last_inference", "inference_count", "execution_count")] == [5, 4, 3]
+    assert shown["inference_stats"]["queue"] == {"count": 3, "ns": 12}  # type: ignore[index]
+    assert shown["inference_stats"]["fail"] == {"count": 1, "ns": 7}  # type: ignore[index]
+    assert shown["batch_stats"] == [
+        {
+            "batch_size": 1,
+            "compute_input": {"count": 2, "ns": 22},
+            "compute_infer": {"count": 2, "ns": 33},
+            "compute_output": {"count": 2, "ns": 44},
+        },
+        {
+            "batch_size": 2,
+            "compute_input": {"count": 1, "ns": 2},
+            "compute_infer": {"count": 1, "ns": 3},
+            "compute_output": {"count": 1, "ns": 4},
         },
     ]
 

@@ -1,7 +1,6 @@
 """What changes the running service is off without an admin key, and needs it where there is one."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,14 +78,6 @@ def test_a_key_may_have_any_letters(tmp_path_factory: pytest.TempPathFactory) ->
     with application(admin_key="schlüssel", repository=tmp_path_factory.mktemp("empty")) as client:
         for key, status in (("schlüssel", 200), ("schlussel", 403)):
             assert client.post("/v2/logging", headers={b"x-api-key": key.encode()}).status_code == status
-
-
-@EACH
-def test_where_there_are_several_processes_none_is_changed_alone(tmp_path: Path, path: str) -> None:
-    with application(admin_key=KEY, repository=tmp_path, workers=2) as client:
-        assert client.post(path).status_code == 401
-        response = client.post(path, headers={"X-API-Key": KEY})
-        assert (response.status_code, "ACTSERVE_WORKERS" in response.json()["error"]) == (501, True)
 
 
 def test_the_key_comes_before_everything_else(guarded: TestClient) -> None:

@@ -1,0 +1,54 @@
+"""How many connections each worker holds, in memory that all of them map."""
+
+import contextlib
+import mmap
+import os
+from pathlib import Path
+
+from service.workers.lock import exclusive
+
+SLOTS = 512
+"""Workers at most: twice what the settings allow, for those that start while others end."""
+
+
+class Shares:
+    """This worker's count of connections, beside the others'.
+
+    Each worker has a slot of two integers, its process id and its count. Slots of processes that are gone are freed
+    when the next worker starts.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with exclusive(folder / "connections.lock"), (folder / "connections").open("a+b") as file:
+            file.truncate(SLOTS * 16)
+            self._slots = memoryview(mmap.mmap(file.fileno(), SLOTS * 16)).cast("q")
+            for slot in range(0, 2 * SLOTS, 2):
+                if self._slots[slot] and not _is_alive(self._slots[slot]):
+                    self._slots[slot] = self._slots[slot + 1] = 0
+            self._slot = next(slot for slot in range(0, 2 * SLOTS, 2) if not self._slots[slot])
+            self._slots[self._slot + 1] = 0
+            self._slots[self._slot] = os.getpid()
+        self._left = False
+
+    def add(self, count: int) -> None:
+        """Count connections that have come, or with a negative number gone."""
+        if not self._left:
+            self._slots[self._slot + 1] += count
+
+    def excess(self) -> int:
+        """How many more connections this worker holds than the one with the fewest; 0 for that one."""
+        own = self._slots[self._slot + 1]
+        pids, counts = self._slots[::2].tolist(), self._slots[1::2].tolist()
+        return own - min((count for pid, count in zip(pids, counts, strict=True) if pid), default=own)
+
+    def leave(self) -> None:
+        """Give the slot back: this worker takes no more connections."""
+        self._left = True
+        self._slots[self._slot] = 0
+
+
+def _is_alive(pid: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False

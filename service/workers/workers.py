@@ -1,0 +1,103 @@
+"""What a worker knows of the others: one interface, whether there are any or not.
+
+Whoever has state that all workers must share says what it is called (`follow`) and how it is taken on. Changing it is
+then one call on any worker, which returns when every worker has taken it on.
+"""
+
+import copy
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
+
+from service.workers.blocks import Block
+
+State: TypeAlias = dict[str, Any]
+"""What is wanted of one part of the service, as JSON has it; empty where nothing was ever asked for."""
+
+Follower: TypeAlias = Callable[[str], list[str]]
+"""Takes on the wanted state of a part, and returns what is wrong with it."""
+
+
+class Workers(ABC):
+    """The processes of one server. A part's name is a kind, or a kind, a slash, and a name: `logging`, `model/m`."""
+
+    def __init__(self) -> None:
+        self._followers: dict[str, Follower] = {}
+
+    def follow(self, kind: str, follower: Follower) -> None:
+        """Have the parts of a kind taken on by `follower`, in any thread, when any worker changes one."""
+        self._followers[kind] = follower
+
+    def change(self, part: str, edit: Callable[[State], State]) -> list[str]:
+        """Change what is wanted of a part, and return the faults that any worker found when all have taken it on.
+
+        Blocks until then, so not for the event loop.
+
+        Args:
+            edit: makes the new state from the last; what it raises is raised here, and nothing is changed.
+        """
+        with self.locked():
+            self._put(part, edit(self.wanted(part)))
+        return list(dict.fromkeys(self._tell(part)))
+
+    def take_on(self, part: str) -> list[str]:
+        """Take on a part's wanted state in this process."""
+        return self._followers[part.partition("/")[0]](part.partition("/")[2])
+
+    @abstractmethod
+    def wanted(self, part: str) -> State:
+        """The last wanted state of a part, which may be changed."""
+
+    @abstractmethod
+    def locked(self) -> AbstractContextManager[None]:
+        """While this is entered no other worker, and no other thread of this one, is in it."""
+
+    @abstractmethod
+    def block(self, key: str, length: int) -> Block:
+        """Counters by a key, all 0: this worker adds to its own, and reads those of all."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Take on what other workers change from here on, and what they have changed since this one was made."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """No longer take anything on."""
+
+    @abstractmethod
+    def _put(self, part: str, state: State) -> None: ...
+
+    @abstractmethod
+    def _tell(self, part: str) -> list[str]: ...
+
+
+class Alone(Workers):
+    """A server of one process: all is in its memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._states: dict[str, State] = {}
+        self._lock = threading.Lock()
+
+    def wanted(self, part: str) -> State:
+        return copy.deepcopy(self._states.get(part, {}))
+
+    def locked(self) -> AbstractContextManager[Any]:
+        return self._lock
+
+    def block(self, key: str, length: int) -> Block:
+        return Block(length)
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def _put(self, part: str, state: State) -> None:
+        self._states[part] = state
+
+    def _tell(self, part: str) -> list[str]:
+        return self.take_on(part)

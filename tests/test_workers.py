@@ -1,0 +1,221 @@
+"""A server of several processes answers as one: the same whichever is asked, also after one was killed."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.engine.making import plain, put
+from tests.serving import DEADLINE_S, serving
+
+WORKERS = 3
+KEY = "the-admin-key"
+
+
+class Clients:
+    """Connections that stay open, so many that each worker has one, whose process it is known by."""
+
+    def __init__(self, address: str, count: int = WORKERS) -> None:
+        host, port = urlsplit(address).hostname or "", urlsplit(address).port
+        self._connections = [http.client.HTTPConnection(host, port, timeout=DEADLINE_S) for _ in range(count)]
+
+    def each(self, method: str, path: str, body: object = None) -> list[tuple[int, Any]]:
+        """The same request to each."""
+        return [self.one(index, method, path, body) for index in range(len(self._connections))]
+
+    def one(self, index: int, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        connection = self._connections[index]
+        headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
+        connection.request(method, path, None if body is None else json.dumps(body), headers)
+        with connection.getresponse() as response:
+            content = response.read()
+            return response.status, json.loads(content) if content else None
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+
+
+def children(pid: int) -> set[int]:
+    """The worker processes of a server."""
+    found = set()
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(FileNotFoundError):
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.add(int(child))
+    return found
+
+
+def connections(pid: int, port: int) -> int:
+    """TCP connections to the port that the process has open."""
+    inodes = {
+        fields[9]
+        for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+        if (fields := line.split())[1].endswith(f":{port:04X}") and fields[3] == "01"
+    }
+    targets = []
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            targets.append(str(link.readlink()))
+    return sum(f"socket:[{inode}]" in targets for inode in inodes)
+
+
+def wait(condition: Any) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # between two looks at another process; there is no event to wait for
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("repository")
+    put(folder, "m", "1", plain(1.0))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
+    """The process id of the first process, and the address, once all workers answer."""
+    log = tmp_path_factory.mktemp("log") / "log"
+    with serving(
+        log, repository=str(repository), workers=str(WORKERS), admin_key=KEY, reload_interval_seconds="0.2"
+    ) as (process, address):
+        wait(lambda: log.read_text().count("models are served") == WORKERS)
+        yield process.pid, address
+
+
+@pytest.fixture
+def clients(server: tuple[int, str]) -> Iterator[Clients]:
+    """One connection to each worker."""
+    pid, address = server
+    wait(lambda: len(children(pid)) == WORKERS)
+    made = Clients(address)
+    assert [status for status, _ in made.each("GET", "/v2/health/ready")] == [200] * WORKERS
+    assert [connections(child, urlsplit(address).port or 0) for child in children(pid)] == [1] * WORKERS
+    yield made
+    made.close()
+    wait(lambda: not any(connections(child, urlsplit(address).port or 0) for child in children(pid)))
+
+
+INPUT = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}
+
+
+def count(answer: tuple[int, Any]) -> int:
+    status, content = answer
+    assert status == 200
+    number: int = content["model_stats"][0]["inference_count"]
+    return number
+
+
+def test_connections_are_spread_evenly(server: tuple[int, str]) -> None:
+    pid, address = server
+    crowd = Clients(address, 8 * WORKERS)
+    crowd.each("GET", "/v2/health/live")
+    held = [connections(child, urlsplit(address).port or 0) for child in children(pid)]
+    crowd.close()
+
+    assert sum(held) == 8 * WORKERS
+    assert max(held) - min(held) <= 2
+    wait(lambda: not any(connections(child, urlsplit(address).port or 0) for child in children(pid)))
+
+
+@pytest.mark.parametrize("name", ["m", "relu"])
+def test_all_count_together(clients: Clients, name: str) -> None:
+    before = count(clients.one(0, "GET", f"/v2/models/{name}/stats"))
+    assert [status for status, _ in clients.each("POST", f"/v2/models/{name}/infer", INPUT)] == [200] * WORKERS
+    answers = clients.each("GET", f"/v2/models/{name}/stats")
+
+    assert [count(answer) for answer in answers] == [before + WORKERS] * WORKERS
+    assert answers[1:] == answers[:-1]
+
+
+def test_all_load_and_unload_and_count_anew(clients: Clients) -> None:
+    clients.one(0, "POST", "/v2/models/m/infer", INPUT)
+    assert clients.one(0, "POST", "/v2/repository/models/m/unload") == (200, None)
+    assert [status for status, _ in clients.each("POST", "/v2/models/m/infer", INPUT)] == [404] * WORKERS
+    for _, index in clients.each("POST", "/v2/repository/index", {}):
+        assert index[-1] == {"name": "m", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"}
+
+    assert clients.one(1, "POST", "/v2/repository/models/m/load") == (200, None)
+    assert [count(answer) for answer in clients.each("GET", "/v2/models/m/stats")] == [0] * WORKERS
+    assert [status for status, _ in clients.each("POST", "/v2/models/m/infer", INPUT)] == [200] * WORKERS
+
+
+def test_all_take_on_what_is_new_in_the_repository(clients: Clients, repository: Path) -> None:
+    put(repository, "new", "1", plain(2.0))
+    wait(lambda: {status for status, _ in clients.each("GET", "/v2/models/new/ready")} == {200})
+    assert [a[1]["outputs"][0]["data"] for a in clients.each("POST", "/v2/models/new/infer", INPUT)] == [
+        [3.0, 4.0, 5.0]
+    ] * WORKERS
+    (repository / "new").rename(repository / ".gone")
+    wait(lambda: {status for status, _ in clients.each("GET", "/v2/models/new/ready")} == {404})
+
+
+def test_a_load_that_fails_is_told_once(clients: Clients, repository: Path) -> None:
+    put(repository, "broken", "1", b"nonsense")
+    status, content = clients.one(0, "POST", "/v2/repository/models/broken/load")
+    (repository / "broken").rename(repository / ".broken")
+
+    assert status == 500
+    assert content["error"].count("version 1") == 1
+
+
+def test_all_have_the_same_trace_and_logging_settings(clients: Clients) -> None:
+    clients.one(0, "POST", "/v2/trace/setting", {"trace_rate": "7"})
+    clients.one(1, "POST", "/v2/models/m/trace/setting", {"trace_rate": "9"})
+    clients.one(2, "POST", "/v2/logging", {"log_verbose_level": 3})
+
+    assert [a["trace_rate"] for _, a in clients.each("GET", "/v2/trace/setting")] == ["7"] * WORKERS
+    assert [a["trace_rate"] for _, a in clients.each("GET", "/v2/models/m/trace/setting")] == ["9"] * WORKERS
+    assert [a["log_verbose_level"] for _, a in clients.each("GET", "/v2/logging")] == [3] * WORKERS
+
+
+def test_a_killed_worker_is_replaced_and_its_successor_knows_all(clients: Clients, server: tuple[int, str]) -> None:
+    """What is unloaded stays so, settings stay, and what the killed one counted stays counted."""
+    pid, address = server
+    clients.one(0, "POST", "/v2/logging", {"log_verbose_level": 4})
+    clients.each("POST", "/v2/models/m/infer", INPUT)
+    before = count(clients.one(0, "GET", "/v2/models/m/stats"))
+    victim = min(children(pid))
+    os.kill(victim, signal.SIGKILL)
+    wait(lambda: len(children(pid) - {victim}) == WORKERS)
+    clients.close()
+    again = Clients(address)
+    wait(lambda: {status for status, _ in again.each("GET", "/v2/health/ready")} == {200})
+    again.close()
+    wait(lambda: serves_all(pid, address))
+
+    fresh = Clients(address)
+    assert [count(answer) for answer in fresh.each("GET", "/v2/models/m/stats")] == [before] * WORKERS
+    assert [a["log_verbose_level"] for _, a in fresh.each("GET", "/v2/logging")] == [4] * WORKERS
+    fresh.close()
+
+
+def serves_all(pid: int, address: str) -> bool:
+    """Whether of as many connections as there are workers each has one."""
+    port = urlsplit(address).port or 0
+    asked = Clients(address)
+    asked.each("GET", "/v2/health/live")
+    held = [connections(child, port) for child in children(pid)]
+    asked.close()
+    wait(lambda: not any(connections(child, port) for child in children(pid)))
+    return held == [1] * WORKERS
+
+
+def test_the_shared_folder_goes_with_the_server(repository: Path) -> None:
+    with serving(repository=str(repository), workers="2") as (process, _):
+        environment = Path(f"/proc/{min(children(process.pid))}/environ").read_text().split("\0")
+        folder = Path(next(line for line in environment if line.startswith("ACTSERVE__FOLDER=")).partition("=")[2])
+        assert folder.is_dir()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=DEADLINE_S)
+        assert not folder.exists()
