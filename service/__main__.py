@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from service.activations import evidence
 from service.engine import processors
 from service.engine.session import DeviceUnavailable, detect
-from service.routes.http import in_words
+from service.errors import in_words
 from service.settings import Settings
 from service.workers import FOLDER
 

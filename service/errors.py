@@ -109,3 +109,17 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the nearest known name, or nothing."""
     nearest = difflib.get_close_matches(name[:64].lower().replace("-", "_"), list(known), n=1)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def in_words(faults: Iterable[Mapping[str, object]]) -> str:
+    """Pydantic's list of faults as one sentence."""
+    return "; ".join(_fault(fault) for fault in list(faults)[:5])
+
+
+def _fault(fault: Mapping[str, object]) -> str:
+    location = fault["loc"]
+    path = ".".join(str(part) for part in location) if isinstance(location, tuple) else str(location)
+    if fault["type"] == "extra_forbidden":
+        return f"unknown member {quoted(path)}"
+    message = str(fault["msg"])
+    return f"{quoted(path)}: {message[:1].lower()}{message[1:]}"

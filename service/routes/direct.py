@@ -1,9 +1,10 @@
-"""The short way for inference; a pure ASGI middleware.
+"""The short way for inference, around the FastAPI application.
 
-FastAPI resolves dependencies, matches routes and enters an exit stack for every request, which takes longer than the
-decoding and encoding of a small tensor. So an ordinary request for inference is handed from here to the very function
-that its route would call. What is not ordinary goes the long way and gets the same answer: a body that is compressed,
-comes without a length or is longer than allowed, a query, another method. The OpenAPI document comes from the routes.
+FastAPI resolves dependencies, matches routes, enters an exit stack and goes through its layers of middleware for every
+request, which takes longer than the decoding and encoding of a small tensor. So an ordinary request for inference is
+handed from here to the very function that its route would call. What is not ordinary goes the long way and gets the
+same answer: a body that is compressed, comes without a length or is longer than allowed, a query, another method. The
+OpenAPI document comes from the routes.
 """
 
 import re
@@ -19,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ServiceError
 from service.routes import infer, models
-from service.routes.http import error_response
+from service.routes.http import error_response, internal_error
 from service.routes.state import Services
 from service.wire import images
 
@@ -63,6 +64,8 @@ class Direct:
             response = error_response(error)
         except ClientDisconnect:
             return
+        except Exception as error:
+            response = internal_error(scope, error)
         await response(scope, receive, send)
 
     def _asked(self, scope: Scope) -> Asked | None:

@@ -1,6 +1,8 @@
 """What every route needs of HTTP: content types, query strings, bodies, JSON answers. Nothing of models."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
 from typing import TypeVar
 
 import orjson
@@ -12,9 +14,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.errors import BadRequest, NotAcceptable, ServiceError, UnsupportedMediaType, quoted
+from service.errors import BadRequest, NotAcceptable, ServiceError, UnsupportedMediaType, in_words, printable, quoted
 from service.wire import arrays
 from service.wire.negotiation import qualities
+
+log = logging.getLogger("actserve")
 
 JSON = "application/json"
 NPY = "application/x-npy"
@@ -35,6 +39,12 @@ def error_response(error: ServiceError) -> Response:
     response = json_response({"error": error.text}, error.status)
     response.headers.update(error.headers)
     return response
+
+
+def internal_error(scope: Scope, error: Exception) -> Response:
+    """The answer to a fault of ours: the log has it all, the client nothing of our insides."""
+    log.error("%s %s failed", scope["method"], printable(scope["path"]), exc_info=error)
+    return json_response({"error": "internal error"}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 JOINED_BYTES = 2**16
@@ -129,20 +139,6 @@ def checked(model: type[Body], content: object, place: str) -> Body:
         return model.model_validate(content)
     except ValidationError as error:
         raise BadRequest(f"{place}: {in_words(error.errors())}") from error
-
-
-def in_words(faults: Iterable[Mapping[str, object]]) -> str:
-    """Pydantic's list of faults as one sentence."""
-    return "; ".join(_fault(fault) for fault in list(faults)[:5])
-
-
-def _fault(fault: Mapping[str, object]) -> str:
-    location = fault["loc"]
-    path = ".".join(str(part) for part in location) if isinstance(location, tuple) else str(location)
-    if fault["type"] == "extra_forbidden":
-        return f"unknown member {quoted(path)}"
-    message = str(fault["msg"])
-    return f"{quoted(path)}: {message[:1].lower()}{message[1:]}"
 
 
 async def read_files(request: Request, limit: int) -> list[bytes]:

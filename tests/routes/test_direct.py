@@ -80,6 +80,12 @@ def test_of_a_client_that_has_left_nothing_is_answered(scope: Scope) -> None:
     assert sent(scope, {"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}) == []
 
 
+def test_a_fault_of_ours_is_an_answer_without_our_insides() -> None:
+    """It has no services, and a whole body."""
+    start, body = sent(asked("/v2/models/relu/infer", content_length="2"), {"type": "http.request", "body": b"{}"})
+    assert (start["status"], body["body"]) == (500, b'{"error":"internal error"}')
+
+
 def test_a_body_in_pieces_is_read_whole() -> None:
     pieces: list[Message] = [
         {"type": "http.request", "body": b"ab", "more_body": True},
