@@ -21,8 +21,8 @@ from service.workers.shares import Shares
 log = logging.getLogger("actserve.workers")
 
 PAUSE_S = 0.001
-PATIENCE = 5
-"""Pauses for which a connection is left to others."""
+PATIENCE = 20
+"""Pauses for which a connection is left to others: some of their longest runs in the event loop."""
 FULL_PAUSE_S = 0.1
 """Until the next try, when no more files can be open."""
 
