@@ -154,6 +154,7 @@ class Session:
     placement: Mapping[str, int]
     provider: str
     _session: ort.InferenceSession = field(repr=False)
+    _has_bfloat16: bool = field(repr=False)
 
     @classmethod
     def load(cls, model: bytes, device: Device, *, threads: int = 1) -> "Session":
@@ -168,16 +169,18 @@ class Session:
             raise ModelUnavailable(_in_words(error)) from error
         if session.get_providers()[0] != device.provider:
             raise ModelUnavailable(f"{device.provider} was asked for, ONNX Runtime uses {session.get_providers()}")
-        inputs = tuple(_spec(argument) for argument in session.get_inputs())
-        if {BFLOAT16, "tensor(string)"} <= {spec.type for spec in (*inputs, *map(_spec, session.get_outputs()))}:
+        inputs, outputs = (tuple(map(_spec, arguments)) for arguments in (session.get_inputs(), session.get_outputs()))
+        types = {spec.type for spec in (*inputs, *outputs)}
+        if {BFLOAT16, "tensor(string)"} <= types:
             raise ModelUnavailable("strings together with bfloat16 are not supported")  # no call takes both
         return cls(
             inputs=inputs,
-            outputs=tuple(_spec(argument) for argument in session.get_outputs()),
+            outputs=outputs,
             metadata=dict(session.get_modelmeta().custom_metadata_map),
             placement=_placement(session),
             provider=device.provider,
             _session=session,
+            _has_bfloat16=BFLOAT16 in types,
         )
 
     def run(self, feeds: Mapping[str, Tensor], *, limit_s: float | None = None) -> dict[str, Tensor]:
@@ -190,30 +193,32 @@ class Session:
             BadRequest: the model fails on this input; the runtime's own words.
             ModelUnavailable: the run was stopped at the limit.
         """
+        if limit_s is None:
+            return self._run(feeds, None)
         with _deadline(limit_s) as options:
             try:
-                results = self._results(feeds, options)
-            except ENGINE_ERRORS as error:
+                return self._run(feeds, options)
+            except BadRequest as error:
                 if options.terminate:
                     raise ModelUnavailable(f"a run took more than {limit_s} s and was stopped") from error
-                raise BadRequest(f"the model fails on this input: {_in_words(error)}") from error
-        return dict(zip((output.name for output in self.outputs), results, strict=True))
+                raise
 
-    def _results(self, feeds: Mapping[str, Tensor], options: ort.RunOptions) -> list[Tensor]:
-        if all(spec.type != BFLOAT16 for spec in (*self.inputs, *self.outputs)):
-            results: list[Tensor] = self._session.run(None, dict(feeds), options)
-            return results
-        values = {name: _to_value(array) for name, array in feeds.items()}
-        return [_to_array(value) for value in self._session.run_with_ort_values(None, values, options)]
+    def _run(self, feeds: Mapping[str, Tensor], options: ort.RunOptions | None) -> dict[str, Tensor]:
+        try:
+            if self._has_bfloat16:
+                values = {name: _to_value(array) for name, array in feeds.items()}
+                found = [_to_array(value) for value in self._session.run_with_ort_values(None, values, options)]
+            else:
+                found = self._session.run(None, feeds, options)
+        except ENGINE_ERRORS as error:
+            raise BadRequest(f"the model fails on this input: {_in_words(error)}") from error
+        return {output.name: result for output, result in zip(self.outputs, found, strict=True)}
 
 
 @contextlib.contextmanager
-def _deadline(limit_s: float | None) -> Iterator[ort.RunOptions]:
+def _deadline(limit_s: float) -> Iterator[ort.RunOptions]:
     """Options of a run that ends with an error at the next node once the time is over."""
     options = ort.RunOptions()
-    if limit_s is None:
-        yield options
-        return
     timer = threading.Timer(limit_s, setattr, (options, "terminate", True))
     timer.start()
     try:

@@ -64,7 +64,9 @@ def choose_encoding(accept_encoding: str | None) -> Encoding | None:
 
     Source: RFC 9110 §12.5.3.
     """
-    wanted = dict(qualities(accept_encoding or ""))
+    if not accept_encoding:
+        return None
+    wanted = dict(qualities(accept_encoding))
     best: Encoding | None = None
     quality = wanted.get("identity", 0.0)  # if it is not listed, any encoding that is listed comes before it
     for encoding, names in _NAMES.items():

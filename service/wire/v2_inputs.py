@@ -115,7 +115,7 @@ def _view(raw: memoryview, datatype: Datatype, at: str) -> Array:
             raise BadRequest(f"{at}: byte {index} is {octets[index]}, expected 0 or 1 for BOOL")
         return octets.view(np.bool_)
     stored = np.frombuffer(raw, datatype.numpy.newbyteorder("<"))
-    return np.require(stored, datatype.numpy, ["ALIGNED"])
+    return stored if stored.flags.aligned and stored.dtype.isnative else stored.astype(datatype.numpy)
 
 
 def _texts(raw: memoryview, count: int, at: str) -> Array:
