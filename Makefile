@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check accuracy evaluate lock models evidence test-models triton kserve perf-analyzer clean
+.PHONY: setup setup-dev run test check accuracy evaluate lock models evidence test-models load triton kserve perf-analyzer clean
 
 setup: .venv/run.stamp
 
@@ -53,6 +53,17 @@ test-models: setup-dev .venv/train.stamp
 evaluate: setup-dev
 	$(BIN)/python -m models.evaluate --data $(DATA) \
 	  $(if $(URL),--url $(URL)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(MODELS),--models $(MODELS))
+
+# Load against a running service, with report.html (docs/loadtests.md). LOAD: options of locust in place of these
+load: .venv-load/stamp
+	.venv-load/bin/locust -f loadtests/locustfile.py --headless --html report.html \
+	  $(or $(LOAD),--users 50 --spawn-rate 50 --run-time 1m)
+
+.venv-load/stamp: pyproject.toml
+	@test -x .venv-load/bin/python || $(PYTHON) -m venv .venv-load
+	.venv-load/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["load"])' \
+	  | xargs .venv-load/bin/python -m pip install --quiet --disable-pip-version-check
+	@touch $@
 
 # The environment. One `pip install` a stamp; the lock files say what and with which hashes.
 .venv/bin/python:
@@ -109,4 +120,4 @@ lock:
 	$(COMPILE) -c requirements/dev.lock -o requirements/run.lock
 
 clean:
-	rm -rf .venv .venv-triton .venv-kserve .venv-perf-analyzer
+	rm -rf .venv .venv-load .venv-triton .venv-kserve .venv-perf-analyzer
