@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check accuracy evaluate lock models evidence test-models load triton kserve perf-analyzer clean
+.PHONY: setup setup-dev run test check accuracy evaluate lock models evidence test-models load bench bench-quick triton kserve perf-analyzer clean
 
 setup: .venv/run.stamp
 
@@ -58,6 +58,14 @@ evaluate: setup-dev
 load: .venv-load/stamp
 	.venv-load/bin/locust -f loadtests/locustfile.py --headless --html report.html \
 	  $(or $(LOAD),--users 50 --spawn-rate 50 --run-time 1m)
+
+# Beside other servers, in pairs (docs/benchmarks.md); needs Debian's wrk. BENCH: options of the command
+bench: setup-dev
+	$(BIN)/python -m loadtests.peers $(BENCH)
+
+# Beside ONNX Runtime alone, in a minute
+bench-quick: setup-dev
+	$(BIN)/python -m loadtests.peers --quick
 
 .venv-load/stamp: pyproject.toml
 	@test -x .venv-load/bin/python || $(PYTHON) -m venv .venv-load
@@ -120,4 +128,4 @@ lock:
 	$(COMPILE) -c requirements/dev.lock -o requirements/run.lock
 
 clean:
-	rm -rf .venv .venv-load .venv-triton .venv-kserve .venv-perf-analyzer
+	rm -rf .venv .venv-load .venv-bench .venv-triton .venv-kserve .venv-perf-analyzer

@@ -1,0 +1,1 @@
+"""LitServe: leaves the form of requests and answers to its user."""

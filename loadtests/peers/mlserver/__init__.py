@@ -1,0 +1,1 @@
+"""MLServer: speaks the Open Inference Protocol V2 itself, in JSON."""

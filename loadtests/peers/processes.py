@@ -1,0 +1,95 @@
+"""A process with all that it started: its memory, and its end. Only Linux has the files that are read here."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+GRACE_S = 20
+"""For a server to end when asked."""
+LOOK_S = 0.1
+"""Between two looks at the memory; one takes some milliseconds of a core."""
+KIB = 1024
+MB = 1_000_000
+
+Started = tuple[int, int]
+"""A process's id, and when it started: together they never mean another process."""
+
+
+def tree(root: int) -> list[Started]:
+    """The process and its descendants, as long as their parents live."""
+    parents = {pid: (parent, start) for pid, parent, start in _all()}
+    known = {root}
+    while more := {pid for pid, (parent, _) in parents.items() if parent in known} - known:
+        known |= more
+    return [(pid, parents[pid][1]) for pid in sorted(known & parents.keys())]
+
+
+def memory_mb(root: int) -> float:
+    """Proportional set size of the tree, in 10⁶ bytes: pages that several processes share count once in all."""
+    total = 0
+    for pid, _ in tree(root):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * KIB
+    return total / MB
+
+
+@contextmanager
+def watched_memory(root: int) -> Iterator[list[float]]:
+    """Look all the time that the block runs; gives what was seen, in MB."""
+    seen = [memory_mb(root)]
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(LOOK_S):
+            seen.append(memory_mb(root))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        thread.join()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask it to end; kill what then still runs of it and of what it had started."""
+    started = tree(process.pid)
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+    deadline = time.monotonic() + GRACE_S
+    while (left := _still(started)) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.poll()  # takes the exit status, so that it is gone from the list
+        time.sleep(LOOK_S)
+    process.wait()
+
+
+def _still(started: list[Started]) -> list[int]:
+    running = {(pid, start) for pid, _, start in _all()}
+    return [pid for pid, start in started if (pid, start) in running]
+
+
+def _all() -> Iterator[tuple[int, int, int]]:
+    """Process id, parent's id, start time in clock ticks; without those that have ended and only wait for their parent.
+
+    Source: proc_pid_stat(5); the name in parentheses may hold anything, so it is counted from its end.
+    """
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                if fields[0] != "Z":
+                    yield int(entry.name), int(fields[1]), int(fields[19])

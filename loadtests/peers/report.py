@@ -1,0 +1,93 @@
+"""The results as Markdown: for the terminal, and for the page that keeps them."""
+
+import datetime
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from loadtests.peers.goals import Measure, Ratio
+from loadtests.peers.measuring import Results
+from loadtests.peers.pairs import Spread, spread
+
+START, END = "<!-- results -->", "<!-- end of results -->"
+
+
+def render(results: Results, facts: Sequence[str]) -> str:
+    """Every table and list that has something in it.
+
+    Args:
+        facts: a line each: when, on what, by which command.
+    """
+    parts = ["\n".join(f"* {fact}" for fact in facts)]
+    if results.ratios:
+        parts.append(ratio_table(results.ratios))
+    notes = [f"* {ratio.work}: {ratio.note}." for ratio in results.ratios if ratio.note]
+    parts += ["\n".join(notes)] if notes else []
+    if results.measures:
+        parts.append(measure_table(results.measures))
+    if results.chosen:
+        parts.append("\n".join(["The configurations taken:", "", *_list(results.chosen)]))
+    if missing := results.skipped | results.failed:
+        parts.append("\n".join(["Not measured:", "", *_list(missing)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def ratio_table(ratios: Iterable[Ratio]) -> str:
+    head = ["work", "against", "goal", "ratio (min…max)", "ours (min…max)", "theirs (min…max)", "met"]
+    rows = []
+    for ratio in ratios:
+        ours, theirs = ratio.sides
+        sides = [f"{figures(side)} {ratio.unit}" for side in (ours, theirs)]
+        verdict = "yes" if ratio.met else "**no**"
+        rows.append([ratio.work, ratio.against, str(ratio.goal), figures(spread(ratio.ratios)), *sides, verdict])
+    return _table(head, rows)
+
+
+def measure_table(measures: Iterable[Measure]) -> str:
+    head = ["ours alone", "goal", "measured (min…max)", "met"]
+    rows = [
+        [m.what, f"{m.goal} {m.unit}", f"{figures(spread(m.values))} {m.unit}", "yes" if m.met else "**no**"]
+        for m in measures
+    ]
+    return _table(head, rows)
+
+
+def figures(values: Spread) -> str:
+    """Three digits; more would say more than was measured."""
+    return f"{digits(values.median)} ({digits(values.low)}…{digits(values.high)})"
+
+
+def digits(value: float) -> str:
+    """1234.5 → 1,230; 12.345 → 12.3; 0.01234 → 0.0123."""
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:.3g}"
+
+
+def facts(machine: str, versions: dict[str, str], command: str, options: str, day: datetime.date) -> list[str]:
+    return [
+        f"{day.isoformat()}, {machine}",
+        f"`{command}`: {options}",
+        ", ".join(f"{name} {version}" for name, version in versions.items()),
+    ]
+
+
+def write(page: Path, text: str) -> None:
+    """Put the text between the page's two marks.
+
+    Raises:
+        ValueError: the page does not have them.
+    """
+    before, start, rest = page.read_text().partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise ValueError(f"{page} lacks {START} or {END}")
+    page.write_text(f"{before}{START}\n\n{text}\n{END}{after}")
+
+
+def _list(entries: dict[str, str]) -> list[str]:
+    """The first lines only: an error may bring a whole log."""
+    return [f"* {name}: {text.splitlines()[0]}" for name, text in entries.items()]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,80 @@
+"""The table is what was measured, and the page keeps everything around it."""
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from loadtests.peers import report
+from loadtests.peers.goals import Goal, Measure, Ratio
+from loadtests.peers.measuring import Results
+from loadtests.peers.pairs import Pair
+
+ROW = Ratio("one image", "Triton", "requests/s", Goal(1.1, every=True), [Pair(2200, 2000), Pair(3000, 2000)], "a note")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1234.5, "1,230"),
+        (999.6, "1,000"),
+        (100, "100"),
+        (99.96, "100"),
+        (12.345, "12.3"),
+        (1.0, "1"),
+        (0.01234, "0.0123"),
+    ],
+)
+def test_numbers_have_three_digits(value: float, text: str) -> None:
+    assert report.digits(value) == text
+
+
+def test_a_row_has_its_goal_its_ratio_both_sides_and_its_verdict() -> None:
+    assert report.ratio_table([ROW]).splitlines() == [
+        "| work | against | goal | ratio (min…max) | ours (min…max) | theirs (min…max) | met |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| one image | Triton | ≥ 1.1 in every pair | 1.3 (1.1…1.5) | 2,600 (2,200…3,000) requests/s | "
+        "2,000 (2,000…2,000) requests/s | yes |",
+    ]
+
+
+def test_a_missed_goal_stands_out() -> None:
+    memory = Measure("memory", "MB", Goal(600, at_least=False), [610.4, 601])
+    assert report.measure_table([memory]).endswith("| memory | ≤ 600 MB | 606 (601…610) MB | **no** |")
+
+
+def test_all_that_was_found_is_there_and_no_empty_part() -> None:
+    results = Results(ratios=[ROW], skipped={"Ray Serve": "no such package\nand a log"}, failed={"memory": "it ended"})
+    facts = report.facts("a machine", {"wrk": "4.1.0"}, "make bench", "5 pairs", datetime.date(2026, 11, 25))
+
+    text = report.render(results, facts)
+
+    assert text.startswith("* 2026-11-25, a machine\n* `make bench`: 5 pairs\n* wrk 4.1.0\n\n| work |")
+    assert "\n\n* one image: a note.\n\n" in text
+    assert text.endswith("Not measured:\n\n* Ray Serve: no such package\n* memory: it ended\n")
+    assert "ours alone" not in text
+    assert "configurations" not in text
+
+
+def test_writing_changes_only_what_is_between_the_marks(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{report.START}\nold\n{report.END}\nafter\n")
+
+    report.write(page, "new\n")
+    report.write(page, "newer\n")
+
+    assert page.read_text() == f"before\n{report.START}\n\nnewer\n\n{report.END}\nafter\n"
+
+
+def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("text\n")
+
+    with pytest.raises(ValueError, match="lacks"):
+        report.write(page, "new")
+    assert page.read_text() == "text\n"
+
+
+def test_the_page_has_a_place_for_the_results() -> None:
+    text = (Path(__file__).parent.parent.parent / "docs" / "benchmarks.md").read_text()
+    assert 0 < text.index(report.START) < text.index(report.END)
