@@ -47,6 +47,7 @@ def main() -> None:
             loop="service.workers.listener:new_loop" if workers > 1 else "auto",
             log_level=settings.log_level,
             access_log=False,
+            proxy_headers=False,
             server_header=False,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=25,

@@ -8,12 +8,11 @@ OpenAPI document comes from the routes.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +26,8 @@ from service.wire import images
 PATHS = re.compile("/v2/models/([^/]+)(?:/versions/([^/]+))?/infer|/v1/models/([^/]+)/predict")
 
 Answer: TypeAlias = Callable[[bytes | memoryview, Services], Awaitable[Response]]
+
+LENGTH = infer.LENGTH_HEADER.lower().encode()
 
 ALIGNMENT = 64
 """Of a tensor's bytes: NumPy's own, and more than any of its numbers needs."""
@@ -73,24 +74,31 @@ class Direct:
         match = PATHS.fullmatch(scope["path"])
         if match is None or scope["query_string"]:
             return None
-        headers = Headers(scope=scope)
-        length = _number(headers.get("content-length"))
-        if length is None or length > self._max_bytes or "content-encoding" in headers:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        length = _number(headers.get(b"content-length"))
+        if length is None or length > self._max_bytes or b"content-encoding" in headers:
+            return None
+        if len(headers) != len(scope["headers"]):  # one is there twice
             return None
         name, version, predicted = match.groups()
         if predicted:
-            answer = _predict(predicted, headers)
+            answer = _predict(predicted, headers.get(b"content-type", b"").decode("latin-1"))
             return answer and Asked(length, 0, answer)
-        tail = _number(headers.get(infer.LENGTH_HEADER)) or 0
-        return Asked(length, tail, lambda body, services: infer.answer(name, version, headers, body, services))
+        jsons = headers.get(LENGTH)
+        lengths = () if jsons is None else (jsons.decode("latin-1"),)
+        accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
+        return Asked(
+            length,
+            _number(jsons) or 0,
+            lambda body, services: infer.answer(name, version, lengths, accepted, body, services),
+        )
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
+def _number(text: bytes | None) -> int | None:
+    return int(text) if text and text.isdigit() and len(text) < 19 else None
 
 
-def _predict(name: str, headers: Mapping[str, str]) -> Answer | None:
-    kind = headers.get("content-type", "")
+def _predict(name: str, kind: str) -> Answer | None:
     if kind not in images.CONTENT_TYPES:
         return None
 

@@ -56,7 +56,10 @@ class Pieces(Response):
     def __init__(self, pieces: Sequence[bytes | memoryview], media_type: str, headers: Mapping[str, str]) -> None:
         length = sum(map(len, pieces))
         self._pieces = [b"".join(pieces)] if length <= JOINED_BYTES else list(pieces)
-        super().__init__(media_type=media_type, headers={**headers, "Content-Length": str(length)})
+        # In place of Starlette's own, which looks at each header by itself.
+        self.status_code, self.background = HTTPStatus.OK, None
+        named = {**headers, "Content-Type": media_type, "Content-Length": str(length)}
+        self.raw_headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

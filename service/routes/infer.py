@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from service.engine.model import Execution
@@ -22,9 +21,9 @@ from service.routes.v2 import ActivationName, Version
 from service.wire import compression, v2
 from service.wire.classification import classify
 from service.wire.compression import Encoding
-from service.wire.v2 import InferRequest
 from service.wire.v2_answer import Encoded, OutputTensor, encode_infer
 from service.wire.v2_inputs import RawInput
+from service.wire.v2_request import InferRequest
 
 router = APIRouter(prefix="/v2", tags=["Open Inference Protocol V2"])
 
@@ -83,16 +82,23 @@ async def infer_version(name: ActivationName, version: Version, request: Request
 
 
 async def _infer(name: str, version: str | None, request: Request, services: Services) -> Response:
-    return await answer(name, version, request.headers, await request.body(), services)
+    headers = request.headers
+    lengths, accepted = headers.getlist(LENGTH_HEADER), ",".join(headers.getlist("accept-encoding"))
+    return await answer(name, version, lengths, accepted, await request.body(), services)
 
 
 async def answer(
-    name: str, version: str | None, headers: Headers, body: bytes | memoryview, services: Services
+    name: str, version: str | None, lengths: Sequence[str], accepted: str, body: bytes | memoryview, services: Services
 ) -> Response:
-    """Decode, run, encode. The model's statistics count what reaches it, a failure too; not what is refused before."""
+    """Decode, run, encode. The model's statistics count what reaches it, a failure too; not what is refused before.
+
+    Args:
+        lengths: each Inference-Header-Content-Length of the request.
+        accepted: its Accept-Encoding.
+    """
     arrived = time.perf_counter_ns()
     target = find(name, version, services)
-    header_bytes = v2.header_length(headers.getlist(LENGTH_HEADER))
+    header_bytes = v2.header_length(lengths)
     scheduler = services.scheduler
     asked = await scheduler.work(
         lambda: _decode(target, body, header_bytes, services),
@@ -121,7 +127,7 @@ async def answer(
         infer_ns=execution.infer_ns,
         output_ns=finished - ran,
     )
-    response = await _response(encoded, compression.choose_encoding(_accepted(headers)), scheduler)
+    response = await _response(encoded, compression.choose_encoding(accepted), scheduler)
     if services.tracing.wants(name):
         times = (
             arrived,
@@ -146,10 +152,6 @@ async def _run(target: Target, feeds: Mapping[str, Tensor], asked: InferRequest,
         return replace(execution, queue_ns=execution.started_ns - submitted)
 
     return await scheduler.work(apply, short=feeds["x"].size <= SHORT_ELEMENTS)
-
-
-def _accepted(headers: Headers) -> str:
-    return ",".join(headers.getlist("accept-encoding"))
 
 
 async def _response(encoded: Encoded, encoding: Encoding | None, scheduler: Scheduler) -> Response:

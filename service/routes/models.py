@@ -158,9 +158,13 @@ async def _batch(model: Model, read: Tensor | list[Picture], scheduler: Schedule
         return read
     assert how is not None
     return await scheduler.work(
-        lambda: np.stack([images.preprocess(picture.load(), how) for picture in read]),
+        lambda: _stacked([images.preprocess(picture.load(), how) for picture in read]),
         short=sum(picture.pixels for picture in read) <= SHORT_PIXELS,
     )
+
+
+def _stacked(pictures: list[Tensor]) -> Tensor:
+    return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
 
 
 def _only_input(model: Model) -> Port:

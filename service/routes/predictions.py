@@ -1,6 +1,7 @@
 """A classifier's outputs as predictions: the class, its probability, the ranking."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -43,5 +44,6 @@ def of_both(second: Tensor) -> Tensor:
 
 
 def _prediction(row: Tensor, logits: Tensor, labels: tuple[str, ...], ranks: list[int]) -> dict[str, object]:
-    top = [{"label": labels[i], "index": i, "probability": arrays.to_json(row[i])} for i in ranks]
-    return top[0] | {"top": top, "probabilities": arrays.to_json(row), "logits": arrays.to_json(logits)}
+    probabilities: Any = arrays.to_json(row)  # a list or an array
+    top = [{"label": labels[i], "index": i, "probability": probabilities[i]} for i in ranks]
+    return top[0] | {"top": top, "probabilities": probabilities, "logits": arrays.to_json(logits)}

@@ -272,10 +272,12 @@ def _to_text(value: object) -> str:
 
 def _fewest_digits(array: Array) -> Array:
     """Return a native C-contiguous array that orjson prints with the fewest digits that are read back exactly."""
-    native = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+    native = array
+    if not (array.dtype.isnative and array.flags.c_contiguous):
+        native = np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
     if native.dtype == np.float16:
         return np.asarray(_decimals_of_float16()[native.view(np.uint16)])
-    if native.dtype == np.float32 and np.any(np.abs(native.view(np.float32)) == _MISREAD_FLOAT32):
+    if native.dtype == np.float32 and (np.abs(native) == _MISREAD_FLOAT32).any():
         with np.errstate(invalid="ignore"):  # a signalling NaN beside it
             return native.astype(np.float64)
     return native

@@ -87,7 +87,8 @@ class Picture:
         """
         with _readable(self.name, self.max_pixels):
             self._image.load()
-            return _normalised(ImageOps.exif_transpose(self._image))
+            ImageOps.exif_transpose(self._image, in_place=True)
+            return _normalised(self._image)
 
 
 def decode(content: bytes, *, max_pixels: int, max_side: int, name: str = "image") -> Image.Image:
@@ -127,7 +128,12 @@ def _normalised(image: Image.Image) -> Image.Image:
         return Image.fromarray(((wide + 128) // 257).astype(np.uint8))  # 65535 = 255 * 257, to nearest
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB Pillow warns
-    return image.convert("L" if image.mode in {"1", "L", "LA"} else "RGB")
+    return _in_mode(image, "L" if image.mode in {"1", "L", "LA"} else "RGB")
+
+
+def _in_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Converted if it has another mode; Pillow would copy it in any case."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 # --- picture to array -------------------------------------------------------------------------------------------------
@@ -223,10 +229,15 @@ def preprocess(image: Image.Image, how: Preprocessing) -> NDArray[np.float32]:
     """
     # Bicubic: Pillow widens the filter when it shrinks (no aliasing) and it is smooth when it enlarges, where a box
     # filter gives blocks.
-    fitted = ImageOps.fit(image.convert(how.color), (how.width, how.height), Image.Resampling.BICUBIC)
+    fitted = _in_mode(image, how.color)
+    if fitted.size != (how.width, how.height):
+        fitted = ImageOps.fit(fitted, (how.width, how.height), Image.Resampling.BICUBIC)
     pixels = _pixels(fitted)
-    channels = [levels[pixels[..., index]] for index, levels in enumerate(_levels(how))]
-    return np.stack(channels, axis=-1 if how.layout == "NHWC" else 0)
+    levels = _levels(how)
+    values = np.empty((len(levels), how.height, how.width), np.float32)
+    for index, table in enumerate(levels):
+        table.take(pixels[..., index], out=values[index], mode="clip")  # no level is beyond it: NumPy need not look
+    return values if how.layout == "NCHW" else np.ascontiguousarray(values.transpose(1, 2, 0))
 
 
 @lru_cache(maxsize=64)

@@ -11,56 +11,15 @@ schedule policy and parameters.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from service.errors import BadRequest, quoted
-from service.wire import v2_inputs, v2_json, v2_parameters
+from service.wire import v2_inputs, v2_json, v2_known, v2_parameters
 from service.wire.arrays import describe
 from service.wire.v2_inputs import InputTensor, RawInput, Tail
-from service.wire.v2_parameters import Parameters
+from service.wire.v2_request import InferRequest, RequestedOutput
 
 MAX_ID_LENGTH = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class RequestedOutput:
-    """`classification`: how many classes to answer with instead of the tensor; None for the tensor."""
-
-    name: str
-    binary: bool
-    classification: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class InferRequest:
-    """One inference request.
-
-    Attributes:
-        parameters: those that the protocol does not reserve.
-        priority: 0 is the model's default, 1 the highest.
-        timeout_us: how long to wait in the queue, None if the request does not say.
-        binary_data_output: whether outputs are binary that the request does not list.
-        outputs: None for every output of the model.
-    """
-
-    id: str | None
-    parameters: Parameters
-    inputs: tuple[InputTensor, ...]
-    outputs: tuple[RequestedOutput, ...] | None
-    binary_data_output: bool
-    priority: int
-    timeout_us: int | None
-
-    @property
-    def is_all_binary(self) -> bool:
-        """Whether no output is wanted as JSON."""
-        return self.binary_data_output if self.outputs is None else all(output.binary for output in self.outputs)
-
-    def is_binary(self, name: str) -> bool:
-        """Whether the output `name` is wanted as bytes: a listed one by its own word alone, as in Triton."""
-        listed = (output.binary for output in self.outputs or () if output.name == name)
-        return next(listed, self.binary_data_output)
 
 
 _Named = TypeVar("_Named", InputTensor, RequestedOutput)
@@ -99,10 +58,22 @@ def decode_infer(
         length = f"{header_bytes}, expected 0…{len(body)}, the length of the body"
         raise BadRequest(f"the header Inference-Header-Content-Length is {length}")
     view = memoryview(body)
-    header = body if header_bytes is None else view[:header_bytes]
-    request = _object(v2_json.parse(header), "the request")
+    if header_bytes is None:
+        return _decode(body, view[:0], max_elements, max_tensors)
+    if header_bytes > v2_known.MAX_JSON_BYTES:
+        return _decode(view[:header_bytes], view[header_bytes:], max_elements, max_tensors)
+    json, tail, limits = bytes(view[:header_bytes]), view[header_bytes:], (max_elements, max_tensors)
+    request = v2_known.find(json, tail, limits)
+    if request is None:
+        request = _decode(json, tail, *limits)
+        v2_known.keep(json, request, tail, limits)
+    return request
+
+
+def _decode(json: bytes | memoryview, rest: memoryview, max_elements: int, max_tensors: int) -> InferRequest:
+    request = _object(v2_json.parse(json), "the request")
     parameters = v2_parameters.of_request(request.get("parameters"))
-    tail, outputs = Tail(view[len(header) :]), request.get("outputs")
+    tail, outputs = Tail(rest), request.get("outputs")
 
     def read(item: Mapping[str, object], name: str) -> InputTensor:
         return v2_inputs.read_input(item, name, tail, max_elements=max_elements)

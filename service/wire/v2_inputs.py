@@ -101,12 +101,11 @@ def _from_bytes(size: int, datatype: Datatype, shape: tuple[int, ...], at: str, 
         if size != expected:
             what = f"{expected} for {datatype.name} {quoted(list(shape))}"
             raise BadRequest(f"input byte size mismatch for {at}. Expected {what}, got {size}")
-        return _view(tail.take(size, at), datatype, at).reshape(shape)
+        return _numbers(tail.take(size, at), datatype, at).reshape(shape)
     return _texts(tail.take(size, at), math.prod(shape), at).reshape(shape)
 
 
-def _view(raw: memoryview, datatype: Datatype, at: str) -> Array:
-    """Look at bytes as numbers, little-endian; a copy only if they are not aligned."""
+def _numbers(raw: memoryview, datatype: Datatype, at: str) -> Array:
     if datatype.name == "BOOL":
         octets = np.frombuffer(raw, np.uint8)
         strange = octets > 1
@@ -114,6 +113,11 @@ def _view(raw: memoryview, datatype: Datatype, at: str) -> Array:
             index = int(strange.argmax())
             raise BadRequest(f"{at}: byte {index} is {octets[index]}, expected 0 or 1 for BOOL")
         return octets.view(np.bool_)
+    return view(raw, datatype)
+
+
+def view(raw: memoryview, datatype: Datatype) -> Array:
+    """Look at bytes as numbers, little-endian; a copy only if they are not aligned."""
     stored = np.frombuffer(raw, datatype.numpy.newbyteorder("<"))
     return stored if stored.flags.aligned and stored.dtype.isnative else stored.astype(datatype.numpy)
 
@@ -149,7 +153,7 @@ def read_raw(raw: memoryview, port: RawInput, *, max_elements: int) -> InputTens
         array[0] = bytes(raw)
         return InputTensor(port.name, port.datatype, array.reshape(batch + cast("tuple[int, ...]", port.shape)))
     shape = arrays.check_shape(list(batch + _deduced(len(raw), port)), name=f"{at}: shape", max_elements=max_elements)
-    return InputTensor(port.name, port.datatype, _view(raw, port.datatype, at).reshape(shape))
+    return InputTensor(port.name, port.datatype, _numbers(raw, port.datatype, at).reshape(shape))
 
 
 def _deduced(size: int, port: RawInput) -> tuple[int, ...]:
