@@ -9,7 +9,8 @@ fails alone.
 
 A run that is expected to be short is made here and now, in the event loop's thread. To hand it to another one and back
 takes longer than the run of a small CNN, and while the other waits for the interpreter's lock this one has to give it
-up. On a CPU nothing is lost: the processors are busy either way. What is longer, or of unknown length, goes elsewhere.
+up. On a CPU nothing is lost: the processors are busy either way. So if a row is short, no more are merged than make a
+short run. What is longer, or of unknown length, goes elsewhere.
 """
 
 import asyncio
@@ -161,7 +162,7 @@ class Batcher:
         now = self.clock()
         line = self._next_line(now)
         batch: list[_Ticket] = []
-        rows, limit = 0, self.rules.max_batch_size
+        rows, limit = 0, self._most_rows()
         while line and (not batch or rows + line[0][2].rows <= limit):
             ticket = heapq.heappop(line)[2]
             self.waiting_rows -= ticket.rows
@@ -170,6 +171,11 @@ class Batcher:
                 rows += ticket.rows
         self._drop_empty_lines()
         return batch
+
+    def _most_rows(self) -> int:
+        """Of a run: as many as can be run here, if any can; more would have to go elsewhere, and take as long a row."""
+        most = self.rules.max_batch_size
+        return min(most, max(1, int(self.short_ns / self._row_ns))) if 0 < self._row_ns <= self.short_ns else most
 
     def _next_line(self, now: int) -> _Line | None:
         """The first, by its head, of the lines that may not wait for more; if all may, wake up when one no longer may.

@@ -218,6 +218,25 @@ def test_a_run_that_is_known_to_be_short_is_made_in_the_loop() -> None:
     run(main())
 
 
+def test_what_is_too_much_for_a_short_run_is_more_than_one() -> None:
+    """A row takes 1 ms, a short run up to 4: of eight rows that wait none need another thread."""
+
+    async def main() -> None:
+        gate = Gate()
+        it = made(gate, short_ns=4_000_000)
+        first = it.ask(1)
+        await settle()
+        await gate.let_through()
+        await first
+
+        answers = [it.ask(value, -value) for value in range(4)]
+        await settle()
+        assert [ys(answer) for answer in answers] == [[-value, value] for value in range(4)]
+        assert (it.model.sizes, gate.waiting) == ([1, 4, 4], [])
+
+    run(main())
+
+
 def test_short_runs_follow_each_other_and_other_work_gets_its_turn() -> None:
     async def main() -> None:
         it = made(Gate(open_=True), short_ns=1e12, max_batch_size=1)
