@@ -135,13 +135,11 @@ class Repository:
     def follow(self, name: str) -> list[str]:
         """Load or unload a model in this process, as is wanted, and return why it cannot be loaded."""
         with self._lock_of(name):
-            wanted = self._wanted(name)
-            if wanted != self._taken_on.get(name, {}):
-                self._taken_on[name] = wanted
-                if wanted["unloaded"]:
-                    self._unload(name)
-                else:
-                    self._renew(name, again=True)
+            wanted, is_new = self._take_note(name)
+            if is_new and wanted["unloaded"]:
+                self._unload(name)
+            elif is_new:
+                self._renew(name, again=True)
             return [] if wanted["unloaded"] else (self.entries.get(name) or Entry(name)).faults()
 
     def _unload(self, name: str) -> None:
@@ -151,20 +149,24 @@ class Repository:
         unloaded = dict.fromkeys(sorted({*old.models, *old.reasons}), UNLOADED)
         self._publish(Entry(name, {}, unloaded, UNLOADED, old.seen))
 
-    def _wanted(self, name: str) -> State:
-        return self._workers.wanted(f"{KIND}/{name}")
+    def _take_note(self, name: str) -> tuple[State, bool]:
+        """What is wanted of a model, and whether this process is only now to take it on."""
+        wanted = self._workers.wanted(f"{KIND}/{name}")
+        is_new = wanted != self._taken_on.get(name, {})
+        self._taken_on[name] = wanted
+        return wanted, is_new
 
     def refresh(self, name: str) -> None:
         """Serve what the folder holds now, unless the model was unloaded; its faults are logged, not raised."""
         with self._lock_of(name):
-            self._taken_on[name] = self._wanted(name)
+            wanted, is_new = self._take_note(name)
             if not folder.has(self.root, name):
                 self._drop(name)
-            elif self._taken_on[name].get("unloaded"):
+            elif wanted.get("unloaded"):
                 seen = folder.snapshot(self.root / name)
                 self._publish(Entry(name, {}, dict.fromkeys(seen.versions, UNLOADED), UNLOADED, seen))
             else:
-                self._renew(name, again=False)
+                self._renew(name, again=is_new)
 
     def _check(self, name: str, action: str) -> None:
         if name not in self.entries and not folder.has(self.root, name):

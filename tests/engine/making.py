@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -82,8 +83,9 @@ def put(folder: Path, name: str, version: str, content: bytes) -> Path:
     return folder / name / version / "model.onnx"
 
 
-def load(folder: Path, reserved: tuple[str, ...] = (), max_batch_size: int = 1024) -> Repository:
-    return repository.load(folder, Device.cpu(), threads=1, reserved=reserved, max_batch_size=max_batch_size)
+def load(folder: Path, **options: Any) -> Repository:
+    """A repository on one thread of the CPU; options are those of `repository.load`."""
+    return repository.load(folder, Device.cpu(), threads=1, **options)
 
 
 def ones(rows: int = 1) -> dict[str, np.ndarray]:

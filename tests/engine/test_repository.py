@@ -13,6 +13,7 @@ from service.engine.model import Model
 from service.engine.overrides import Overrides
 from service.engine.repository import Repository
 from service.errors import ModelUnavailable, NotFound
+from service.workers.workers import Alone
 from tests.engine.making import answer, load, ones, plain, put
 
 
@@ -248,6 +249,19 @@ def test_an_unloaded_model_is_not_served_until_it_is_loaded(tmp_path: Path) -> N
     assert states(found) == [("1", "UNAVAILABLE", "unloaded"), ("2", "UNAVAILABLE", "unloaded")]
     found.load("m")
     assert answer(found) == 3.0
+
+
+def test_a_look_at_the_folder_does_not_swallow_a_load(tmp_path: Path) -> None:
+    """It comes between the moment at which another worker has written down the load, and the news of it."""
+    put(tmp_path, "m", "1", plain(1.0))
+    workers = Alone()
+    found = load(tmp_path, workers=workers)
+    found.unload("m")
+    workers._put("model/m", workers.wanted("model/m") | {"changes": 9, "unloaded": False})
+    found.refresh("m")
+
+    assert answer(found) == 2.0
+    assert workers.take_on("model/m") == []
 
 
 def test_a_model_can_be_unloaded_before_it_was_seen(tmp_path: Path) -> None:
