@@ -19,6 +19,7 @@ REFUSALS = (ModelUnavailable, BadRequest, ValueError, OSError, MemoryError, Recu
 
 State: TypeAlias = Literal["READY", "UNAVAILABLE", "LOADING", "UNLOADING"]
 Load: TypeAlias = Callable[[Path, int, Overrides], Model]
+LoadSeen: TypeAlias = Callable[[Path, int, Overrides, Snapshot], Model]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,11 @@ class Entry:
             yield IndexEntry(self.name, None, "UNAVAILABLE", self.reason)
 
 
-def renewed(old: Entry, path: Path, load: Load, *, again: bool) -> Entry:
+def renewed(old: Entry, path: Path, load: LoadSeen, *, again: bool) -> Entry:
     """Read a model's folder, load what is new or has changed, and keep what has not.
 
     Args:
-        load: loads a version.
+        load: loads a version of the folder as it was seen.
         again: also try what failed before and has not changed since.
     """
     seen = Snapshot((), {})
@@ -98,7 +99,7 @@ def renewed(old: Entry, path: Path, load: Load, *, again: bool) -> Entry:
             continue
         reasons.pop(version, None)
         try:
-            models[version] = load(path, version, overrides)
+            models[version] = load(path, version, overrides, seen)
             log.info("model %s version %d is served", old.name, version)
         except REFUSALS as error:
             reasons[version] = _reason(error)

@@ -11,11 +11,12 @@ import threading
 import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from service.engine import folder, statistics
 from service.engine.entry import Entry, IndexEntry, Load, renewed
-from service.engine.folder import VERSION
+from service.engine.folder import VERSION, Snapshot
 from service.engine.loading import Loader
 from service.engine.model import Model
 from service.engine.overrides import Overrides
@@ -119,7 +120,7 @@ class Repository:
             ModelUnavailable: something in it cannot be served; what was served before is served on.
         """
         self._check(name, "load")
-        faults = self._workers.change(f"{KIND}/{name}", _load_wanted)
+        faults = self._workers.change(f"{KIND}/{name}", partial(_wanted, unloaded=False))
         if faults:
             raise ModelUnavailable(f"failed to load {name!r}, {'; '.join(faults)}")
 
@@ -130,7 +131,7 @@ class Repository:
             NotFound: there is no such model.
         """
         self._check(name, "unload")
-        self._workers.change(f"{KIND}/{name}", _unload_wanted)
+        self._workers.change(f"{KIND}/{name}", partial(_wanted, unloaded=True))
 
     def follow(self, name: str) -> list[str]:
         """Load or unload a model in this process, as is wanted, and return why it cannot be loaded."""
@@ -146,8 +147,10 @@ class Repository:
         old = self.entries.get(name) or Entry(name)
         if old.models:
             log.info("model %s is unloaded", name)
-        unloaded = dict.fromkeys(sorted({*old.models, *old.reasons}), UNLOADED)
-        self._publish(Entry(name, {}, unloaded, UNLOADED, old.seen))
+        self._publish_unloaded(name, {*old.models, *old.reasons}, old.seen)
+
+    def _publish_unloaded(self, name: str, versions: Iterable[int], seen: Snapshot | None) -> None:
+        self._publish(Entry(name, {}, dict.fromkeys(sorted(versions), UNLOADED), UNLOADED, seen))
 
     def _take_note(self, name: str) -> tuple[State, bool]:
         """What is wanted of a model, and whether this process is only now to take it on."""
@@ -164,7 +167,7 @@ class Repository:
                 self._drop(name)
             elif wanted.get("unloaded"):
                 seen = folder.snapshot(self.root / name)
-                self._publish(Entry(name, {}, dict.fromkeys(seen.versions, UNLOADED), UNLOADED, seen))
+                self._publish_unloaded(name, seen.versions, seen)
             else:
                 self._renew(name, again=is_new)
 
@@ -184,22 +187,21 @@ class Repository:
             entry = renewed(self.entries.get(name) or Entry(name), self.root / name, self._load, again=again)
         self._publish(entry)
 
-    def _load(self, path: Path, version: int, overrides: Overrides) -> Model:
+    def _load(self, path: Path, version: int, overrides: Overrides, seen: Snapshot) -> Model:
         """Make a version; meanwhile the index shows that. Its statistics are shared with what others make of it."""
         with self._lock:
             self._loading.add((path.name, version))
         try:
-            block = self._workers.block(self._key(path, version), statistics.LENGTH)
+            block = self._workers.block(self._key(path.name, version, seen), statistics.LENGTH)
             return replace(self._make(path, version, overrides), statistics=Statistics(block))
         finally:
             with self._lock:
                 self._loading.discard((path.name, version))
 
-    def _key(self, path: Path, version: int) -> str:
+    def _key(self, name: str, version: int, seen: Snapshot) -> str:
         """The same in all workers, and another once the version was unloaded or its files have changed."""
-        seen = folder.snapshot(path)
-        unloads = self._taken_on.get(path.name, {}).get("unloads", 0)
-        return f"model {path.name} {version} {unloads} {seen.config} {seen.versions.get(version)}"
+        unloads = self._taken_on.get(name, {}).get("unloads", 0)
+        return f"model {name} {version} {unloads} {seen.config} {seen.versions.get(version)}"
 
     def _publish(self, entry: Entry) -> None:
         with self._lock:
@@ -219,12 +221,13 @@ class Repository:
                 self._leaving.add(model)
 
 
-def _load_wanted(last: State) -> State:
-    return {"changes": last.get("changes", 0) + 1, "unloads": last.get("unloads", 0), "unloaded": False}
-
-
-def _unload_wanted(last: State) -> State:
-    return {"changes": last.get("changes", 0) + 1, "unloads": last.get("unloads", 0) + 1, "unloaded": True}
+def _wanted(last: State, *, unloaded: bool) -> State:
+    """What is wanted of a model from now on: a change each time, also where it is wanted again."""
+    return {
+        "changes": last.get("changes", 0) + 1,
+        "unloads": last.get("unloads", 0) + unloaded,
+        "unloaded": unloaded,
+    }
 
 
 def load(
