@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,24 @@ def wait_until_it_answers(process: subprocess.Popen[Any], address: str) -> None:
         else:
             return
     pytest.fail(f"the server does not answer; exit code {process.poll()}")
+
+
+def eventually(fact: Callable[[], bool]) -> None:
+    """Wait until it is so; a test fails that waits too long."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not fact():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # between two looks at another process; there is no event to wait for
+
+
+def worker_processes(pid: int) -> set[int]:
+    """The workers of a server of several processes."""
+    found = set()
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(FileNotFoundError):  # ended meanwhile
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.add(int(child))
+    return found
 
 
 def get(url: str) -> object:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.engine.making import plain, put
-from tests.serving import DEADLINE_S, serving
+from tests.serving import DEADLINE_S, eventually, serving, worker_processes
 
 WORKERS = 3
 KEY = "the-admin-key"
@@ -45,16 +45,6 @@ class Clients:
             connection.close()
 
 
-def children(pid: int) -> set[int]:
-    """The worker processes of a server."""
-    found = set()
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        with contextlib.suppress(FileNotFoundError):
-            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
-                found.add(int(child))
-    return found
-
-
 def connections(pid: int, port: int) -> int:
     """TCP connections to the port that the process has open."""
     inodes = {
@@ -67,13 +57,6 @@ def connections(pid: int, port: int) -> int:
         with contextlib.suppress(FileNotFoundError):
             targets.append(str(link.readlink()))
     return sum(f"socket:[{inode}]" in targets for inode in inodes)
-
-
-def wait(condition: Any) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)  # between two looks at another process; there is no event to wait for
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +73,7 @@ def server(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with serving(
         log, repository=str(repository), workers=str(WORKERS), admin_key=KEY, reload_interval_seconds="0.2"
     ) as (process, address):
-        wait(lambda: log.read_text().count("models are served") == WORKERS)
+        eventually(lambda: log.read_text().count("models are served") == WORKERS)
         yield process.pid, address
 
 
@@ -112,12 +95,12 @@ def one_to_each(pid: int, address: str) -> Iterator[Clients]:
                 yield made
                 return
         assert time.monotonic() < deadline
-        wait(lambda: not any(held(pid, address)))
+        eventually(lambda: not any(held(pid, address)))
 
 
 def held(pid: int, address: str) -> list[int]:
     """How many connections each worker has."""
-    return [connections(child, urlsplit(address).port or 0) for child in children(pid)]
+    return [connections(child, urlsplit(address).port or 0) for child in worker_processes(pid)]
 
 
 INPUT = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}
@@ -135,7 +118,7 @@ def test_connections_are_spread_evenly(server: tuple[int, str]) -> None:
     with contextlib.closing(Clients(address, 8 * WORKERS)) as crowd:
         crowd.each("GET", "/v2/health/live")
         shares = held(pid, address)
-    wait(lambda: not any(held(pid, address)))
+    eventually(lambda: not any(held(pid, address)))
 
     assert sum(shares) == 8 * WORKERS
     assert max(shares) - min(shares) <= 4
@@ -165,12 +148,12 @@ def test_all_load_and_unload_and_count_anew(clients: Clients) -> None:
 
 def test_all_take_on_what_is_new_in_the_repository(clients: Clients, repository: Path) -> None:
     put(repository, "new", "1", plain(2.0))
-    wait(lambda: {status for status, _ in clients.each("GET", "/v2/models/new/ready")} == {200})
+    eventually(lambda: {status for status, _ in clients.each("GET", "/v2/models/new/ready")} == {200})
     assert [a[1]["outputs"][0]["data"] for a in clients.each("POST", "/v2/models/new/infer", INPUT)] == [
         [3.0, 4.0, 5.0]
     ] * WORKERS
     (repository / "new").rename(repository / ".gone")
-    wait(lambda: {status for status, _ in clients.each("GET", "/v2/models/new/ready")} == {404})
+    eventually(lambda: {status for status, _ in clients.each("GET", "/v2/models/new/ready")} == {404})
 
 
 def test_a_load_that_fails_is_told_once(clients: Clients, repository: Path) -> None:
@@ -198,9 +181,9 @@ def test_a_killed_worker_is_replaced_and_its_successor_knows_all(clients: Client
     clients.one(0, "POST", "/v2/logging", {"log_verbose_level": 4})
     clients.each("POST", "/v2/models/m/infer", INPUT)
     before = count(clients.one(0, "GET", "/v2/models/m/stats"))
-    victim = min(children(pid))
+    victim = min(worker_processes(pid))
     os.kill(victim, signal.SIGKILL)
-    wait(lambda: len(children(pid) - {victim}) == WORKERS)
+    eventually(lambda: len(worker_processes(pid) - {victim}) == WORKERS)
     clients.close()
 
     with one_to_each(pid, address) as fresh:
@@ -210,7 +193,7 @@ def test_a_killed_worker_is_replaced_and_its_successor_knows_all(clients: Client
 
 def test_the_shared_folder_goes_with_the_server(repository: Path) -> None:
     with serving(repository=str(repository), workers="2") as (process, _):
-        environment = Path(f"/proc/{min(children(process.pid))}/environ").read_text().split("\0")
+        environment = Path(f"/proc/{min(worker_processes(process.pid))}/environ").read_text().split("\0")
         folder = Path(next(line for line in environment if line.startswith("ACTSERVE__FOLDER=")).partition("=")[2])
         assert folder.is_dir()
         process.send_signal(signal.SIGTERM)

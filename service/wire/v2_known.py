@@ -53,10 +53,7 @@ def find(json: bytes, tail: memoryview, limits: Limits) -> InferRequest | None:
         )
         for place in known.places
     )
-    old = known.request
-    return InferRequest(
-        old.id, old.parameters, inputs, old.outputs, old.binary_data_output, old.priority, old.timeout_us
-    )
+    return replace(known.request, inputs=inputs)
 
 
 def keep(json: bytes, request: InferRequest, tail: memoryview, limits: Limits) -> None:

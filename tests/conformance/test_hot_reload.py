@@ -1,8 +1,7 @@
 """New versions are taken by a running service, whole and without a request lost; broken ones are not."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from onnx import helper
 from tritonclient.utils import InferenceServerException
 
 from tests.conformance import models
-from tests.serving import DEADLINE_S, serving
+from tests.serving import DEADLINE_S, eventually, serving
 
 
 def constant(value: float) -> bytes:
@@ -64,13 +63,6 @@ def state(client: triton.InferenceServerClient, version: str) -> tuple[str, str]
     """Of the index: the state and the reason."""
     lines = [line for line in client.get_model_repository_index() if (line["name"], line["version"]) == ("m", version)]
     return (lines[0]["state"], lines[0].get("reason", "")) if lines else ("", "")
-
-
-def eventually(fact: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not fact():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)  # between two looks; a client is told of no change
 
 
 def test_a_running_service_takes_versions_as_they_come_and_go(

@@ -192,17 +192,22 @@ def test_several_slots_run_at_a_time() -> None:
     run(main())
 
 
+async def known(gate: Gate, short_ns: float) -> Made:
+    """With a first run behind it, so that it is known how long a row takes."""
+    it = made(gate, short_ns=short_ns)
+    first = it.ask(1)
+    await settle()
+    await gate.let_through()
+    await first
+    return it
+
+
 def test_a_run_that_is_known_to_be_short_is_made_in_the_loop() -> None:
     """A row takes 1 ms, which the first run shows: then up to 4 rows are short, and more are not."""
 
     async def main() -> None:
         gate = Gate()
-        it = made(gate, short_ns=4_000_000)
-        first = it.ask(1)
-        await settle()
-        await gate.let_through()
-        await first
-
+        it = await known(gate, short_ns=4_000_000)
         short = [it.ask(1, 2), it.ask(3, 4)]
         await settle()
         assert [ys(answer) for answer in short] == [[-1, -2], [-3, -4]]
@@ -223,12 +228,7 @@ def test_what_is_too_much_for_a_short_run_is_more_than_one() -> None:
 
     async def main() -> None:
         gate = Gate()
-        it = made(gate, short_ns=4_000_000)
-        first = it.ask(1)
-        await settle()
-        await gate.let_through()
-        await first
-
+        it = await known(gate, short_ns=4_000_000)
         answers = [it.ask(value, -value) for value in range(4)]
         await settle()
         assert [ys(answer) for answer in answers] == [[-value, value] for value in range(4)]

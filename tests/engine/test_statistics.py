@@ -8,6 +8,12 @@ from service.engine.statistics import KINDS, LENGTH, MAX_SIZES, Statistics
 from service.workers.blocks import SharedBlock
 
 NONE = {"count": 0, "ns": 0}
+STAGES = ("compute_input", "compute_infer", "compute_output")
+
+
+def batch(size: int, count: int, *ns: int) -> dict[str, object]:
+    """Of `batch_stats`: so many runs of a size, and the nanoseconds of each stage."""
+    return {"batch_size": size} | {stage: {"count": count, "ns": each} for stage, each in zip(STAGES, ns, strict=True)}
 
 
 def test_before_the_first_request_all_is_zero() -> None:
@@ -41,18 +47,8 @@ def test_rows_are_inferences_and_runs_are_executions() -> None:
         "cache_miss": NONE,
     }
     assert shown["batch_stats"] == [
-        {
-            "batch_size": 1,
-            "compute_input": {"count": 1, "ns": 2},
-            "compute_infer": {"count": 1, "ns": 10},
-            "compute_output": {"count": 1, "ns": 1},
-        },
-        {
-            "batch_size": 3,
-            "compute_input": {"count": 2, "ns": 12},
-            "compute_infer": {"count": 2, "ns": 60},
-            "compute_output": {"count": 2, "ns": 6},
-        },
+        batch(1, 1, 2, 10, 1),
+        batch(3, 2, 12, 60, 6),
     ]
 
 
@@ -79,18 +75,8 @@ def test_what_several_processes_have_counted_is_added(tmp_path: Path) -> None:
     assert shown["inference_stats"]["queue"] == {"count": 3, "ns": 12}  # type: ignore[index]
     assert shown["inference_stats"]["fail"] == {"count": 1, "ns": 7}  # type: ignore[index]
     assert shown["batch_stats"] == [
-        {
-            "batch_size": 1,
-            "compute_input": {"count": 2, "ns": 22},
-            "compute_infer": {"count": 2, "ns": 33},
-            "compute_output": {"count": 2, "ns": 44},
-        },
-        {
-            "batch_size": 2,
-            "compute_input": {"count": 1, "ns": 2},
-            "compute_infer": {"count": 1, "ns": 3},
-            "compute_output": {"count": 1, "ns": 4},
-        },
+        batch(1, 2, 22, 33, 44),
+        batch(2, 1, 2, 3, 4),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The load test knows the service by its address only, and its parts can be tested without Locust."""
+"""The parts of the load test can be tested without Locust."""
 
 import ast
 from pathlib import Path
@@ -17,11 +17,6 @@ def packages(path: Path) -> set[str]:
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
     return {name.split(".")[0] for name in names}
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_nothing_of_the_service_is_imported(path: Path) -> None:
-    assert not packages(path) & {"service", "models", "tests"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
