@@ -24,6 +24,8 @@ CONVERGENCE_METHOD = (
 NEGATIVE_METHOD = "Seven layers with and without BatchNorm, each at its own learning rate, five seeds, twelve epochs."
 DEPTH_METHOD = "Seven and fourteen layers, with and without BatchNorm, each at its own learning rate, twelve epochs."
 LEVEL = "accuracy 0.5"
+LOWER_LEVEL = "accuracy 0.4"
+"""Told where ReLU did not reach `LEVEL`; no rule asks for it."""
 
 
 def _one(rows: Iterable[Mapping[str, Any]], **wanted: object) -> Mapping[str, Any]:
@@ -152,11 +154,11 @@ def _rescues(result: Result) -> Judgement:
     )
 
 
-def _speeds(result: Result, variant: str) -> dict[str, tuple[float, bool, bool]]:
+def _speeds(result: Result, variant: str, level: str = LEVEL) -> dict[str, tuple[float, bool, bool]]:
     """By activation: epochs by ReLU's (at least that, if it did not get there), surely slower, surely faster."""
     found = {}
     for name, row in result["summary"][variant].items():
-        ratio, least = row[LEVEL]["ratio_to_relu"], row[LEVEL]["ratio_to_relu_at_least"]
+        ratio, least = row[level]["ratio_to_relu"], row[level]["ratio_to_relu_at_least"]
         if ratio is not None:
             found[name] = ratio["value"], ratio["low"] > 1, ratio["high"] < 1
         elif least is not None:
@@ -178,14 +180,21 @@ def _speed_numbers(result: Result) -> tuple[Number, ...]:
 
 
 def _listed_speeds(result: Result) -> str:
-    """What the numbers are; `_speeds` is empty where some run of ReLU did not get there."""
-    found = {words: _speeds(result, variant) for variant, words in VARIANTS.items()}
-    return "; ".join(
-        f"{words} {', '.join(f'{n} {ratio[0]:.1f}' for n, ratio in speeds.items() if n != 'relu')}"
-        if speeds
-        else f"{words} undecided, for ReLU did not get there in every run"
-        for words, speeds in found.items()
-    )
+    return "; ".join(f"{words} {_told(result, variant)}" for variant, words in VARIANTS.items())
+
+
+def _told(result: Result, variant: str) -> str:
+    """What the numbers are; where some run of ReLU did not get to the level of the rule, also those of a lower one."""
+    speeds = _speeds(result, variant)
+    if speeds:
+        return _ratios(speeds)
+    lower = _speeds(result, variant, LOWER_LEVEL)
+    to_lower = f" (to 40 %, for which the rule does not ask: {_ratios(lower)})" if lower else ""
+    return f"undecided, for ReLU did not get there in every run{to_lower}"
+
+
+def _ratios(speeds: Mapping[str, tuple[float, bool, bool]]) -> str:
+    return ", ".join(f"{name} {ratio:.1f}" for name, (ratio, _, _) in speeds.items() if name != "relu")
 
 
 def _converges_fast(result: Result) -> Judgement:

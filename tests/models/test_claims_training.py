@@ -73,10 +73,12 @@ def without_runs_to_compare(result: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def level(value: float | None, least: float | None = None) -> dict[str, Any]:
+def level(value: float | None, least: float | None = None, lower: float | None = None) -> dict[str, Any]:
     ratio = None if value is None else {"value": value, "low": value - 0.1, "high": value + 0.1}
     reached = 3 if ratio else 2
-    return {"accuracy 0.5": {"ratio_to_relu": ratio, "ratio_to_relu_at_least": least, "reached": reached, "n": 3}}
+    found = {"ratio_to_relu": ratio, "ratio_to_relu_at_least": least, "reached": reached, "n": 3}
+    easier = None if lower is None else {"value": lower, "low": lower - 0.1, "high": lower + 0.1}
+    return {"accuracy 0.5": found, "accuracy 0.4": found | {"ratio_to_relu": easier}}
 
 
 def convergence(**plain: float) -> dict[str, Any]:
@@ -226,3 +228,14 @@ def test_a_verdict_follows_from_the_numbers(name: str, result: dict[str, Any], e
 
 def test_every_claim_is_judged_in_these_tests() -> None:
     assert {name for name, _, _ in VERDICTS} | set(AS_THEY_ARE) == set(BY_ID)
+
+
+def test_where_relu_does_not_reach_the_level_a_lower_one_is_told_and_decides_nothing() -> None:
+    found = nowhere("plain")
+    found["summary"]["plain"] = {"relu": level(None, lower=1.0), "tanh": level(None, lower=0.5)}
+
+    told = BY_ID["relu-converges-fast"].judge(found)
+
+    assert "without BatchNorm undecided" in told.because
+    assert "to 40 %, for which the rule does not ask: tanh 0.5)" in told.because
+    assert told.verdict == BY_ID["relu-converges-fast"].judge(nowhere("plain")).verdict
