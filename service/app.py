@@ -1,5 +1,6 @@
 """The composition root: settings in, application out. Everything is made here and handed down."""
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -10,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -26,14 +28,16 @@ from service.engine.scheduler import Scheduler
 from service.engine.watcher import Watcher
 from service.errors import ServiceError, in_words, printable
 from service.logs import Log, LogSettings
-from service.routes import activations, apply, claims, control, infer, models, ops, schemas, shared_memory, v2
+from service.routes import activations, apply, claims, control, infer, metrics, models, ops, schemas, shared_memory, v2
 from service.routes.direct import Direct
 from service.routes.encodings import Decompressed
 from service.routes.http import error_response, internal_error, json_response
 from service.routes.limits import BodyLimit
 from service.routes.methods import Head, allowed
+from service.routes.standing import REPORT, Standing
 from service.routes.state import Services
 from service.routes.tracing import Tracing
+from service.routes.traffic import LEFT, Counted, Traffic
 from service.settings import Settings
 from service.workers import FOLDER
 from service.workers.together import Together
@@ -56,20 +60,22 @@ class Service(FastAPI):
 
     def __init__(self, *, max_body_bytes: int, **options: Any) -> None:
         super().__init__(**options)
-        self._direct = Direct(super().__call__, max_body_bytes)
+        self._counted = Counted(Direct(super().__call__, max_body_bytes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._direct(scope, receive, send)
+        await self._counted(scope, receive, send)
 
 
 def create_app(settings: Settings) -> Service:
     """Make the application; models are loaded when it starts up, before the first request."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Services]]:
-        services = start(settings)
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Services]]:
+        services = start(settings, [route.path or "" for route in iter_route_contexts(app.routes)])
         watcher = Watcher(services.repository, settings.reload_interval_seconds)
         watcher.start()
+        standing = Standing(asyncio.get_running_loop(), services.scheduler, services.traffic)
+        services.workers.report(REPORT, standing)
         services.workers.start()
         yield {"services": services}
         services.workers.close()
@@ -88,7 +94,7 @@ def create_app(settings: Settings) -> Service:
         responses=dict(ERROR_ANSWERS),
         separate_input_output_schemas=False,
     )
-    for module in (activations, apply, claims, models, v2, infer, control, shared_memory, ops):
+    for module in (activations, apply, claims, models, v2, infer, control, shared_memory, ops, metrics):
         app.include_router(module.router)
     app.add_middleware(Decompressed, max_bytes=settings.max_body_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
@@ -102,8 +108,11 @@ def create_app(settings: Settings) -> Service:
     return app
 
 
-def start(settings: Settings) -> Services:
+def start(settings: Settings, routes: list[str]) -> Services:
     """Read the evidence, find the device and load the models.
+
+    Args:
+        routes: their paths, as templates.
 
     Raises:
         InvalidEvidence: the claims cannot be read.
@@ -128,7 +137,19 @@ def start(settings: Settings) -> Services:
     functions = Functions(device, threads=threads, capacity=settings.max_cached_activations, workers=workers)
     pool = Pool(threads)
     scheduler = Scheduler(pool, device)
-    return Services(settings, device, functions, loaded, pool, scheduler, Tracing(workers), logs, measured, workers)
+    return Services(
+        settings=settings,
+        device=device,
+        functions=functions,
+        repository=loaded,
+        pool=pool,
+        scheduler=scheduler,
+        tracing=Tracing(workers),
+        log=logs,
+        evidence=measured,
+        workers=workers,
+        traffic=Traffic(routes, workers),
+    )
 
 
 def from_environment() -> FastAPI:
@@ -179,7 +200,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _gone(_: Request, error: Exception) -> Response:
     """The client left before its body was here: nobody reads this answer, and it is no fault of ours to log."""
     assert isinstance(error, ClientDisconnect)
-    return Response(status_code=HTTPStatus.BAD_REQUEST)
+    return Response(status_code=LEFT)
 
 
 async def _internal(request: Request, error: Exception) -> Response:

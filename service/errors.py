@@ -2,6 +2,7 @@
 
 * ServiceError
   x BadRequest              400  what was sent is wrong; the text says what was expected
+    + ModelFailed                … by the model itself, which ran and failed on it
   x Unauthorized            401  an admin route without a key
   x Forbidden               403  an admin route with another key, or while no key is set
   x NotFound                404  no such activation, model or version
@@ -42,6 +43,10 @@ class ServiceError(Exception):
 
 class BadRequest(ServiceError):
     status = HTTPStatus.BAD_REQUEST
+
+
+class ModelFailed(BadRequest):
+    pass
 
 
 class Unauthorized(ServiceError):

@@ -40,15 +40,40 @@ class Clients:
             content = response.read()
             return response.status, json.loads(content) if content else None
 
+    def text(self, index: int, path: str) -> str:
+        """GET what is no JSON."""
+        self._connections[index].request("GET", path)
+        with self._connections[index].getresponse() as response:
+            assert response.status == 200
+            return response.read().decode()
+
+    def begin(self, index: int, path: str) -> None:
+        """Send a request's head, and no body."""
+        self._connections[index].putrequest("POST", path)
+        self._connections[index].putheader("Content-Length", "10")
+        self._connections[index].endheaders()
+
+    def port(self, index: int) -> int:
+        """Of this end of a connection."""
+        port: int = self._connections[index].sock.getsockname()[1]
+        return port
+
     def close(self) -> None:
         for connection in self._connections:
             connection.close()
 
 
-def connections(pid: int, port: int) -> int:
-    """TCP connections to the port that the process has open."""
-    inodes = {
-        fields[9]
+def metrics(clients: Clients, index: int) -> dict[str, float]:
+    """Samples by name and labels, as one worker tells them."""
+    lines = clients.text(index, "/metrics").splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+def remote_ports(pid: int, address: str) -> list[int]:
+    """The other ends of the TCP connections to the server that the process has open."""
+    port = urlsplit(address).port or 0
+    remote = {
+        fields[9]: int(fields[2].rpartition(":")[2], 16)
         for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
         if (fields := line.split())[1].endswith(f":{port:04X}") and fields[3] == "01"
     }
@@ -56,7 +81,7 @@ def connections(pid: int, port: int) -> int:
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
             targets.append(str(link.readlink()))
-    return sum(f"socket:[{inode}]" in targets for inode in inodes)
+    return [port for inode, port in remote.items() if f"socket:[{inode}]" in targets]
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +125,7 @@ def one_to_each(pid: int, address: str) -> Iterator[Clients]:
 
 def held(pid: int, address: str) -> list[int]:
     """How many connections each worker has."""
-    return [connections(child, urlsplit(address).port or 0) for child in worker_processes(pid)]
+    return [len(remote_ports(child, address)) for child in worker_processes(pid)]
 
 
 INPUT = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}
@@ -132,6 +157,34 @@ def test_all_count_together(clients: Clients, name: str) -> None:
 
     assert [count(answer) for answer in answers] == [before + WORKERS] * WORKERS
     assert answers[1:] == answers[:-1]
+
+
+def test_all_tell_the_same_metrics(clients: Clients) -> None:
+    """But for the requests for the metrics themselves, and what changes from moment to moment."""
+    clients.each("POST", "/v2/models/m/infer", INPUT)
+    told = [metrics(clients, index) for index in range(WORKERS)]
+    counted = [{k: v for k, v in of.items() if k.startswith(("nv_", "actserve_model", "actserve_inf"))} for of in told]
+
+    assert counted[1:] == counted[:-1]
+    assert told[0]["actserve_workers"] == WORKERS
+    asked = 'actserve_requests_total{route="/metrics",status="200"}'
+    first = told[0].get(asked, 0)
+    assert [of.get(asked, 0) - first for of in told] == [0, 1, 2]
+
+
+def test_what_a_killed_worker_was_doing_goes_with_it(clients: Clients, server: tuple[int, str]) -> None:
+    """A request whose body does not come is in flight until its worker is killed; what was counted stays."""
+    pid, address = server
+    before = metrics(clients, 0)
+    clients.begin(1, "/v2/models/m/infer")
+    eventually(lambda: metrics(clients, 0)["actserve_requests_in_flight"] == 2)  # this one too
+    victim = next(child for child in worker_processes(pid) if clients.port(1) in remote_ports(child, address))
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: metrics(clients, 0)["actserve_requests_in_flight"] == 1)
+    eventually(lambda: metrics(clients, 0)["actserve_workers"] == WORKERS)
+
+    key = 'nv_inference_request_success{model="m",version="1"}'
+    assert metrics(clients, 0)[key] == before[key]
 
 
 def test_all_load_and_unload_and_count_anew(clients: Clients) -> None:

@@ -115,6 +115,11 @@ class Batcher:
             self._wake()
         return ticket.answer
 
+    @property
+    def waiting(self) -> int:
+        """Requests in line."""
+        return sum(map(len, self._lines.values()))
+
     async def close(self) -> None:
         """Take no more requests, and return when all that wait have been answered."""
         self._closed = True

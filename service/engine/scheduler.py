@@ -34,7 +34,7 @@ class Scheduler:
 
     async def work(self, call: Callable[[], T], *, short: bool) -> T:
         """Call here, or in a thread."""
-        return call() if short else (await self.pool.run(call)).result
+        return call() if short else await self.pool.run(call)
 
     def submit(
         self, model: Model, feeds: Mapping[str, Tensor], *, priority: int = 0, timeout_us: int | None = None
@@ -56,10 +56,11 @@ class Scheduler:
         return batcher.submit(model.execute, ordered, model.rows(ordered), priority=priority, timeout_us=timeout_us)
 
     def _batcher(self, rules: Rules) -> Batcher:
-        async def elsewhere(call: Callable[[], T]) -> T:
-            return (await self.pool.run(call)).result
+        return Batcher(rules, self.pool.run, self.short_run_ns if self.device.kind == "cpu" else 0)
 
-        return Batcher(rules, elsewhere, self.short_run_ns if self.device.kind == "cpu" else 0)
+    def waiting(self) -> list[tuple[Model, int, int]]:
+        """Each model that has been asked, how many requests wait for it, and how many rows they have."""
+        return [(model, batcher.waiting, batcher.waiting_rows) for model, batcher in self._batchers.items()]
 
     async def close(self) -> None:
         """Answer all that wait, and take no more."""

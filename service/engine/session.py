@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnx import helper
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from service.errors import BadRequest, ModelUnavailable
+from service.errors import ModelFailed, ModelUnavailable
 
 Tensor: TypeAlias = NDArray[Any]
 
@@ -190,7 +190,7 @@ class Session:
             limit_s: stop a run that takes longer; a file may hold an endless loop.
 
         Raises:
-            BadRequest: the model fails on this input; the runtime's own words.
+            ModelFailed: the model fails on this input; the runtime's own words.
             ModelUnavailable: the run was stopped at the limit.
         """
         if limit_s is None:
@@ -198,7 +198,7 @@ class Session:
         with _deadline(limit_s) as options:
             try:
                 return self._run(feeds, options)
-            except BadRequest as error:
+            except ModelFailed as error:
                 if options.terminate:
                     raise ModelUnavailable(f"a run took more than {limit_s} s and was stopped") from error
                 raise
@@ -211,7 +211,7 @@ class Session:
             else:
                 found = self._session.run(None, feeds, options)
         except ENGINE_ERRORS as error:
-            raise BadRequest(f"the model fails on this input: {_in_words(error)}") from error
+            raise ModelFailed(f"the model fails on this input: {_in_words(error)}") from error
         return {output.name: result for output, result in zip(self.outputs, found, strict=True)}
 
 

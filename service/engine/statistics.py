@@ -8,14 +8,21 @@ The counters lie in a block that other processes read, and add theirs to (`servi
 Source: Triton's statistics extension of the Open Inference Protocol.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
+from service.errors import ModelFailed, QueueFull, QueueTimeout
+from service.workers import histogram
 from service.workers.blocks import Block
 
 STAGES = ("compute_input", "compute_infer", "compute_output")
 KINDS = ("success", "fail", "queue", *STAGES, "cache_hit", "cache_miss")
+
+REASONS = ("REJECTED", "CANCELED", "BACKEND", "OTHER")
+"""Why a request failed, in Triton's words: not taken or too late, left by its client, the model itself, else."""
 
 MAX_SIZES = 1024
 """Sizes of runs that are counted one by one; what is run in further ones is in the totals only."""
@@ -23,11 +30,37 @@ MAX_SIZES = 1024
 # Where each counter is in a block. A pair is a count and nanoseconds; a size has its rows and a pair a stage.
 _ROWS, _RUNS, _LAST, _SIZES = range(4)
 _PAIRS = {kind: 4 + 2 * index for index, kind in enumerate(KINDS)}
-_ANSWERED = tuple(_PAIRS[kind] for kind in ("success", "queue", *STAGES))
-_FIRST_SIZE = 4 + 2 * len(KINDS)
+_REASONS = 4 + 2 * len(KINDS)
+_BUCKETS = _REASONS + len(REASONS)
+TIMED = ("success", "queue", *STAGES)
+"""What has a histogram; `success` is the whole of a request that was answered."""
+_ANSWERED = tuple((_PAIRS[kind], _BUCKETS + place * histogram.BUCKETS) for place, kind in enumerate(TIMED))
+_FIRST_SIZE = _BUCKETS + len(TIMED) * histogram.BUCKETS
 _SIZE_LENGTH = 1 + 2 * len(STAGES)
 LENGTH = _FIRST_SIZE + MAX_SIZES * _SIZE_LENGTH
 """Counters in a block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the metrics tell of one model version.
+
+    Attributes:
+        requests: how many were answered.
+        failures: by reason, of `REASONS`.
+        rows, runs: of the answered requests.
+        ns: spent on the answered requests, by stage, of `TIMED`.
+        buckets: the same as histograms (`service.workers.histogram`).
+        sizes: how many runs had so many rows.
+    """
+
+    requests: int
+    failures: dict[str, int]
+    rows: int
+    runs: int
+    ns: dict[str, int]
+    buckets: dict[str, list[int]]
+    sizes: dict[int, int]
 
 
 class Statistics:
@@ -64,9 +97,10 @@ class Statistics:
             own[_ROWS] += rows
             own[_RUNS] += len(batch_sizes)
             own[_LAST] = self._clock()
-            for pair, ns in zip(_ANSWERED, (queue_ns + sum(times), queue_ns, *times), strict=True):
+            for (pair, buckets), ns in zip(_ANSWERED, (queue_ns + sum(times), queue_ns, *times), strict=True):
                 own[pair] += 1
                 own[pair + 1] += ns
+                histogram.add(own, buckets, ns)
             for size in batch_sizes:
                 place = self._places.get(size) or self._take_place(size)
                 if place:
@@ -74,12 +108,13 @@ class Statistics:
                         own[pair] += 1
                         own[pair + 1] += ns * size // whole
 
-    def record_failure(self, ns: int) -> None:
-        """Count a request that failed, and how long that took."""
+    def record_failure(self, ns: int, error: BaseException) -> None:
+        """Count a request that failed, how long that took, and why it did."""
         with self._lock:
             self._own[_LAST] = self._clock()
             self._own[_PAIRS["fail"]] += 1
             self._own[_PAIRS["fail"] + 1] += ns
+            self._own[_REASONS + REASONS.index(_reason(error))] += 1
 
     def _take_place(self, size: int) -> int:
         """Where the counters of another size of runs are from now on; 0 if there is no more room."""
@@ -110,6 +145,32 @@ class Statistics:
                 ],
                 "memory_usage": [],
             }
+
+    def counts(self) -> Counts:
+        """All counters, of all processes, as the metrics tell them."""
+        with self._lock:
+            blocks = self._block.all()
+            sums = [sum(values) for values in zip(*(block[:_FIRST_SIZE] for block in blocks), strict=True)]
+            sizes = _added(size for block in blocks for size in _sizes(block))
+        return Counts(
+            requests=sums[_PAIRS["success"]],
+            failures={reason: sums[_REASONS + place] for place, reason in enumerate(REASONS)},
+            rows=sums[_ROWS],
+            runs=sums[_RUNS],
+            ns={kind: sums[pair + 1] for kind, (pair, _) in zip(TIMED, _ANSWERED, strict=True)},
+            buckets={
+                kind: sums[first : first + histogram.BUCKETS] for kind, (_, first) in zip(TIMED, _ANSWERED, strict=True)
+            },
+            sizes={size: pairs[0] for size, pairs in sizes.items()},
+        )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, QueueFull | QueueTimeout):
+        return "REJECTED"
+    if isinstance(error, asyncio.CancelledError):
+        return "CANCELED"
+    return "BACKEND" if isinstance(error, ModelFailed) else "OTHER"
 
 
 def _pair(pairs: Iterable[Sequence[int]]) -> dict[str, int]:

@@ -68,8 +68,8 @@ async def curve(
     if not row.elementwise and values.integer("axis") not in (-1, 1):
         raise BadRequest(f"parameter 'axis': got {values.integer('axis')}, but a curve runs across axis -1")
     x = np.linspace(low, high, points)
-    timed = await services.pool.run(lambda: _curve(services.functions, row, values, x))
-    return json_response({"activation": row.name, "parameters": parameters.plain(values), "x": x} | timed.result)
+    found = await services.pool.run(lambda: _curve(services.functions, row, values, x))
+    return json_response({"activation": row.name, "parameters": parameters.plain(values), "x": x} | found)
 
 
 def _curve(functions: Functions, row: Activation, values: Values, x: Tensor) -> dict[str, object]:

@@ -1,6 +1,8 @@
 """POST /v1/activations/{name}: a function applied to a tensor or an image."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -82,91 +84,114 @@ async def apply(name: parameters.Name, request: Request, services: Shared) -> Re
     row = find(name)
     kind = media_type(request)
     if kind == JSON:
-        return await _apply_json(row, request, services)
+        query(request, [])  # everything is in the body
+        accept = negotiate(request, (JSON, NPY, PNG))
+        body = await request.body()
+        return await _answered(row, lambda: _read_json(row, body, services), accept, services)
     if kind == NPY:
         body = await request.body()
         accept = negotiate(request, (NPY, JSON, PNG))
-        return await _apply_file(row, request, services, accept, lambda options: _read_npy(body, options, services))
+        options, values = _options(row, request)
+        return await _answered(row, lambda: _read_npy(body, options, values, services), accept, services)
     if kind == MULTIPART or kind in images.CONTENT_TYPES:
         body = (await read_files(request, 1))[0] if kind == MULTIPART else await request.body()
         accept = negotiate(request, (PNG, NPY, JSON))
-        return await _apply_file(row, request, services, accept, lambda options: _read_image(body, options, services))
+        options, values = _options(row, request)
+        return await _answered(row, lambda: _read_image(body, options, values, services), accept, services)
     raise unsupported(request, (JSON, NPY, *images.CONTENT_TYPES, MULTIPART))
 
 
-async def _apply_json(row: Activation, request: Request, services: Services) -> Response:
-    query(request, [])  # with JSON everything is in the body
-    accept = negotiate(request, (JSON, NPY, PNG))
-    body = await request.body()
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A tensor and what is to be done to it."""
+
+    x: Tensor
+    values: Values
+    kernel: schemas.Kernel
+    derivative: bool
+
+
+async def _answered(row: Activation, read: Callable[[], _Asked], accept: str, services: Services) -> Response:
+    """Read, apply and encode in a thread, and count it in the function's statistics: one tensor is one row."""
+    statistics = services.functions.statistics[row.name]
+    arrived = time.perf_counter_ns()
 
     def work() -> Response:
-        asked = checked(schemas.Apply, arrays.parse_json(body), "the body")
-        limit = services.settings.max_tensor_elements
-        shape = None if asked.shape is None else arrays.check_shape(asked.shape, name="shape", max_elements=limit)
-        x = arrays.from_json(asked.data, DTYPES[asked.dtype], name="data", max_elements=limit, shape=shape)
-        return _answer(row, row.bind(asked.parameters), x, asked.kernel, asked.derivative, services.functions, accept)
+        started = time.perf_counter_ns()
+        asked = read()
+        ready = time.perf_counter_ns()
+        try:
+            computed = _computed(row, asked, accept, services.functions)
+            ran = time.perf_counter_ns()
+            response = _encoded(row, asked, computed, accept, services.functions)
+        except Exception as error:
+            statistics.record_failure(time.perf_counter_ns() - ready, error)
+            raise
+        statistics.record(
+            1,
+            (1,) * len(computed),
+            queue_ns=started - arrived,
+            input_ns=ready - started,
+            infer_ns=ran - ready,
+            output_ns=time.perf_counter_ns() - ran,
+        )
+        return response
 
-    return (await services.pool.run(work)).result
+    return await services.pool.run(work)
 
 
-async def _apply_file(
-    row: Activation, request: Request, services: Services, accept: str, read: Callable[[schemas.ApplyOptions], Tensor]
-) -> Response:
-    """Apply to a body that is not JSON; `read` turns the options into a tensor."""
+def _read_json(row: Activation, body: bytes, services: Services) -> _Asked:
+    asked = checked(schemas.Apply, arrays.parse_json(body), "the body")
+    limit = services.settings.max_tensor_elements
+    shape = None if asked.shape is None else arrays.check_shape(asked.shape, name="shape", max_elements=limit)
+    x = arrays.from_json(asked.data, DTYPES[asked.dtype], name="data", max_elements=limit, shape=shape)
+    return _Asked(x, row.bind(asked.parameters), asked.kernel, asked.derivative)
+
+
+def _options(row: Activation, request: Request) -> tuple[schemas.ApplyOptions, Values]:
+    """The query, where the body is not JSON: options, and the function's parameters."""
     given = query(request)
     names = schemas.ApplyOptions.model_fields
     options = checked(schemas.ApplyOptions, {k: v for k, v in given.items() if k in names}, "the query")
-    values = row.bind(parameters.read({k: v for k, v in given.items() if k not in names}))
-    timed = await services.pool.run(
-        lambda: _answer(row, values, read(options), options.kernel, options.derivative, services.functions, accept)
-    )
-    return timed.result
+    return options, row.bind(parameters.read({k: v for k, v in given.items() if k not in names}))
 
 
-def _read_npy(body: bytes, options: schemas.ApplyOptions, services: Services) -> Tensor:
+def _read_npy(body: bytes, options: schemas.ApplyOptions, values: Values, services: Services) -> _Asked:
     x = arrays.read_npy(body, max_elements=services.settings.max_tensor_elements)
     if options.dtype not in (None, x.dtype.name):
         raise BadRequest(f"query parameter 'dtype' is {options.dtype}, but the .npy file holds {x.dtype.name}")
-    return x
+    return _Asked(x, values, options.kernel, options.derivative)
 
 
-def _read_image(body: bytes, options: schemas.ApplyOptions, services: Services) -> Tensor:
+def _read_image(body: bytes, options: schemas.ApplyOptions, values: Values, services: Services) -> _Asked:
     settings = services.settings
     image = images.decode(body, max_pixels=settings.max_image_pixels, max_side=settings.max_image_side_pixels)
-    return images.to_array(image, DTYPES[options.dtype or "float32"], signed=options.range == "signed")
+    x = images.to_array(image, DTYPES[options.dtype or "float32"], signed=options.range == "signed")
+    return _Asked(x, values, options.kernel, options.derivative)
 
 
-def _answer(
-    row: Activation,
-    values: Values,
-    x: Tensor,
-    kernel: schemas.Kernel,
-    derivative: bool,
-    functions: Functions,
-    accept: str,
-) -> Response:
-    """Compute and encode. Where there is room for one tensor only, the derivative takes the output's place."""
-    if accept == JSON:
-        y = functions.apply(row, values, x, kernel)
-        slope = functions.apply(row, values, x, kernel, derivative=True) if derivative else None
-        return json_response(_applied(row, values, kernel, y, slope, functions.device.provider))
-    y = functions.apply(row, values, x, kernel, derivative=derivative)
+def _computed(row: Activation, asked: _Asked, accept: str, functions: Functions) -> list[Tensor]:
+    """The output, then the derivative if asked for; where there is room for one tensor only, that in its place."""
+    both = accept == JSON and asked.derivative
+    wanted = (False, True) if both else (asked.derivative,)
+    return [functions.apply(row, asked.values, asked.x, asked.kernel, derivative=slope) for slope in wanted]
+
+
+def _encoded(row: Activation, asked: _Asked, computed: list[Tensor], accept: str, functions: Functions) -> Response:
     if accept == NPY:
-        return Response(arrays.write_npy(y), media_type=NPY)
-    png, low, high = images.encode_png(y)
-    return Response(png, media_type=PNG, headers={"X-Output-Min": repr(low), "X-Output-Max": repr(high)})
-
-
-def _applied(
-    row: Activation, values: Values, kernel: str, y: Tensor, slope: Tensor | None, provider: str
-) -> dict[str, object]:
+        return Response(arrays.write_npy(computed[0]), media_type=NPY)
+    if accept == PNG:
+        png, low, high = images.encode_png(computed[0])
+        return Response(png, media_type=PNG, headers={"X-Output-Min": repr(low), "X-Output-Max": repr(high)})
     answer: dict[str, object] = {
         "activation": row.name,
-        "parameters": parameters.plain(values),
-        "kernel": kernel,
-        "dtype": y.dtype.name,
-        "shape": list(y.shape),
-        "data": arrays.to_json(y),
-        "provider": provider,
+        "parameters": parameters.plain(asked.values),
+        "kernel": asked.kernel,
+        "dtype": computed[0].dtype.name,
+        "shape": list(computed[0].shape),
+        "data": arrays.to_json(computed[0]),
+        "provider": functions.device.provider,
     }
-    return answer if slope is None else answer | {"derivative": arrays.to_json(slope)}
+    if asked.derivative:
+        answer["derivative"] = arrays.to_json(computed[1])
+    return json_response(answer)

@@ -21,9 +21,15 @@ from service.errors import ServiceError
 from service.routes import infer, models
 from service.routes.http import error_response, internal_error
 from service.routes.state import Services
+from service.routes.traffic import ROUTE
 from service.wire import images
 
 PATHS = re.compile("/v2/models/([^/]+)(?:/versions/([^/]+))?/infer|/v1/models/([^/]+)/predict")
+
+INFER = "/v2/models/{name}/infer"
+INFER_VERSION = "/v2/models/{name}/versions/{version}/infer"
+PREDICT = "/v1/models/{name}/predict"
+"""The routes that are stood for."""
 
 Answer: TypeAlias = Callable[[bytes | memoryview, Services], Awaitable[Response]]
 
@@ -35,8 +41,9 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An ordinary request for inference: the length of its body, where tensors begin in it, and what answers it."""
+    """An ordinary request for inference: its route, its body's length, where tensors begin in that, what answers it."""
 
+    route: str
     length: int
     tail: int
     answer: Answer
@@ -58,6 +65,7 @@ class Direct:
         if asked is None:
             await self._app(scope, receive, send)
             return
+        scope[ROUTE] = asked.route
         try:
             body = await read(receive, asked.length, asked.tail)
             response = await asked.answer(body, scope["state"]["services"])
@@ -83,11 +91,12 @@ class Direct:
         name, version, predicted = match.groups()
         if predicted:
             answer = _predict(predicted, headers.get(b"content-type", b"").decode("latin-1"))
-            return answer and Asked(length, 0, answer)
+            return answer and Asked(PREDICT, length, 0, answer)
         jsons = headers.get(LENGTH)
         lengths = () if jsons is None else (jsons.decode("latin-1"),)
         accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
         return Asked(
+            INFER_VERSION if version else INFER,
             length,
             _number(jsons) or 0,
             lambda body, services: infer.answer(name, version, lengths, accepted, body, services),

@@ -39,10 +39,10 @@ class Decompressed:
             compressed = await request.body()
             services: Services = request.state.services
             # In the pool, so that no more bodies than it has threads are unpacked, and held, at a time.
-            timed = await services.pool.run(
+            content = await services.pool.run(
                 lambda: decompress(compressed, ENCODINGS[encoding], max_bytes=self._max_bytes)
             )
-            return {"type": "http.request", "body": timed.result, "more_body": False}
+            return {"type": "http.request", "body": content, "more_body": False}
 
         return decoded
 

@@ -1,5 +1,6 @@
 """/v2/…/infer: tensors in, tensors out, as JSON or binary or both."""
 
+import asyncio
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -115,8 +116,8 @@ async def answer(
             lambda: encode_infer(name, str(target.version), _chosen(target, asked, execution.outputs), id=asked.id),
             short=sum(array.size for array in execution.outputs.values()) <= SHORT_ELEMENTS or asked.is_all_binary,
         )
-    except Exception:
-        target.statistics.record_failure(time.perf_counter_ns() - decoded)
+    except (Exception, asyncio.CancelledError) as error:
+        target.statistics.record_failure(time.perf_counter_ns() - decoded, error)
         raise
     finished = time.perf_counter_ns()
     target.statistics.record(

@@ -1,5 +1,6 @@
 """/v1/models: the CNNs, and what they see in images or tensors."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Annotated
@@ -105,7 +106,7 @@ def check_kind(request: Request) -> str:
 
 
 async def classified(model: Model, kind: str, bodies: list[bytes], top_k: int, services: Services) -> Response:
-    """Decode, run, describe.
+    """Decode, run, describe, and count it all in the model's statistics.
 
     Args:
         kind: content type of the body.
@@ -120,10 +121,23 @@ async def classified(model: Model, kind: str, bodies: list[bytes], top_k: int, s
     feeds = {_only_input(model).name: batch}
     model.check(feeds)
     decoded = time.perf_counter_ns()
-    execution = await scheduler.submit(model, feeds)
-    answer = await scheduler.work(
-        lambda: _described_outputs(model, execution.outputs, top_k),
-        short=sum(array.size for array in execution.outputs.values()) <= SHORT_ELEMENTS,
+    try:
+        execution = await scheduler.submit(model, feeds)
+        ran = time.perf_counter_ns()
+        answer = await scheduler.work(
+            lambda: _described_outputs(model, execution.outputs, top_k),
+            short=sum(array.size for array in execution.outputs.values()) <= SHORT_ELEMENTS,
+        )
+    except (Exception, asyncio.CancelledError) as error:
+        model.statistics.record_failure(time.perf_counter_ns() - decoded, error)
+        raise
+    model.statistics.record(
+        execution.rows,
+        execution.batch_sizes,
+        queue_ns=execution.queue_ns,
+        input_ns=decoded - started,
+        infer_ns=execution.infer_ns,
+        output_ns=time.perf_counter_ns() - ran,
     )
     times = {"decode": decoded - started, "queue": execution.queue_ns, "compute": execution.infer_ns}
     return json_response(answer | {"timing_ms": {stage: round(ns / 1e6, 3) for stage, ns in times.items()}})

@@ -30,7 +30,7 @@ ASSET_TYPES = {
 async def device(request: Request, services: Shared) -> Response:
     """The device that was asked for and the one in use, why, and by which provider each model's nodes run."""
     query(request, [])
-    found = (await services.pool.run(gpu)).result if services.device.kind == "cuda" else None
+    found = await services.pool.run(gpu) if services.device.kind == "cuda" else None
     placed = [
         {"model": model.name, "version": str(model.version), "nodes": model.session.placement}
         for model in services.repository.models()

@@ -13,6 +13,7 @@ from service.engine.scheduler import Scheduler
 from service.engine.session import Device
 from service.logs import Log
 from service.routes.tracing import Tracing
+from service.routes.traffic import Traffic
 from service.settings import Settings
 from service.workers.workers import Workers
 
@@ -29,6 +30,7 @@ class Services:
     log: Log
     evidence: Evidence
     workers: Workers
+    traffic: Traffic
 
 
 async def _services(request: Request) -> Services:

@@ -1,5 +1,7 @@
 """Several processes: what is wanted lies in files, and a socket of each worker takes the news that it has changed.
 
+The socket takes questions too: a line that begins with `?` asks for a report. Answers are JSON.
+
 The order of things is what makes a worker that starts meanwhile miss nothing: it opens its socket first and reads what
 is wanted after that; who changes something writes it first and looks for sockets after that. News for a worker that is
 still starting waits at its socket.
@@ -14,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Any
 
 from service.workers.blocks import Block, SharedBlock, place
 from service.workers.lock import exclusive
@@ -22,6 +25,9 @@ from service.workers.workers import State, Workers
 log = logging.getLogger("actserve.workers")
 
 MAX_NEWS_BYTES = 4096
+
+REPORT_LIMIT_S = 1.0
+"""How long a report is waited for."""
 
 
 class Together(Workers):
@@ -77,14 +83,21 @@ class Together(Workers):
         partial.write_text(json.dumps(state))
         partial.rename(path)
 
+    def reports(self, name: str) -> list[State]:
+        return [answer for answer in self._ask(f"?{name}", REPORT_LIMIT_S) if answer]
+
     def _tell(self, part: str) -> list[str]:
-        """To all first, then wait for each: they work at the same time."""
+        return [fault for answer in self._ask(part, None) if answer for fault in answer]
+
+    def _ask(self, line: str, limit_s: float | None) -> list[Any]:
+        """Each worker's answer, None for none: to all first, then wait for each, for they work at the same time."""
         with ExitStack() as connections:
-            told = [connections.enter_context(each) for each in self._connections()]
-            for connection in told:
+            asked = [connections.enter_context(each) for each in self._connections()]
+            for connection in asked:
+                connection.settimeout(limit_s)
                 with contextlib.suppress(OSError):
-                    connection.sendall(part.encode() + b"\n")
-            return [fault for connection in told for fault in _answer(connection)]
+                    connection.sendall(line.encode() + b"\n")
+            return [_answer(connection) for connection in asked]
 
     def _connections(self) -> Iterator[socket.socket]:
         for path in sorted((self._folder / "sockets").iterdir()):
@@ -107,20 +120,22 @@ class Together(Workers):
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):  # who asked may be gone
-            part = connection.makefile("rb").readline(MAX_NEWS_BYTES).decode().strip()
-            try:
-                faults = self.take_on(part)
-            except Exception as error:  # a fault of ours, which must not leave the asker waiting
-                log.exception("taking on %s failed", part)
-                faults = [f"a worker failed: {type(error).__name__}"]
-            connection.sendall(json.dumps(faults).encode())
+            line = connection.makefile("rb").readline(MAX_NEWS_BYTES).decode().strip()
+            connection.sendall(json.dumps(self._answered(line)).encode())
+
+    def _answered(self, line: str) -> State | list[str]:
+        """A fault of ours must not leave the asker waiting."""
+        try:
+            return self._reporters[line[1:]]() if line.startswith("?") else self.take_on(line)
+        except Exception as error:
+            log.exception("%s failed", line)
+            return {} if line.startswith("?") else [f"a worker failed: {type(error).__name__}"]
 
 
-def _answer(connection: socket.socket) -> list[str]:
-    """The faults that a worker found; none if it ended before it could say, for its successor reads what is wanted."""
+def _answer(connection: socket.socket) -> Any:
+    """What a worker answers; None if it ended before it could, for its successor reads what is wanted."""
     try:
         text = connection.makefile("rb").read()
     except OSError:
-        return []
-    faults: list[str] = json.loads(text) if text else []
-    return faults
+        return None
+    return json.loads(text) if text else None

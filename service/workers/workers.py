@@ -2,6 +2,8 @@
 
 Whoever has state that all workers must share says what it is called (`follow`) and how it is taken on. Changing it is
 then one call on any worker, which returns when every worker has taken it on.
+
+What is true of one worker at this moment only, the others ask it for (`reports`): so it goes when the worker goes.
 """
 
 import copy
@@ -19,12 +21,16 @@ State: TypeAlias = dict[str, Any]
 Follower: TypeAlias = Callable[[str], list[str]]
 """Takes on the wanted state of a part, and returns what is wrong with it."""
 
+Reporter: TypeAlias = Callable[[], State]
+"""Says how things stand in this process."""
+
 
 class Workers(ABC):
     """The processes of one server. A part's name is a kind, or a kind, a slash, and a name: `logging`, `model/m`."""
 
     def __init__(self) -> None:
         self._followers: dict[str, Follower] = {}
+        self._reporters: dict[str, Reporter] = {}
 
     def follow(self, kind: str, follower: Follower) -> None:
         """Have the parts of a kind taken on by `follower`, in any thread, when any worker changes one."""
@@ -45,6 +51,14 @@ class Workers(ABC):
     def take_on(self, part: str) -> list[str]:
         """Take on a part's wanted state in this process."""
         return self._followers[part.partition("/")[0]](part.partition("/")[2])
+
+    def report(self, name: str, reporter: Reporter) -> None:
+        """Have `reports` of this name, asked of any worker, call `reporter` in this one, in any thread."""
+        self._reporters[name] = reporter
+
+    @abstractmethod
+    def reports(self, name: str) -> list[State]:
+        """What each worker says; one that does not answer within a second is left out. Not for the event loop."""
 
     @abstractmethod
     def wanted(self, part: str) -> State:
@@ -83,6 +97,9 @@ class Alone(Workers):
 
     def wanted(self, part: str) -> State:
         return copy.deepcopy(self._states.get(part, {}))
+
+    def reports(self, name: str) -> list[State]:
+        return [self._reporters[name]()]
 
     def locked(self) -> AbstractContextManager[Any]:
         return self._lock

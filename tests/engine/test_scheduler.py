@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from service.engine.model import Execution, Model
-from service.engine.pool import Pool, Timed
+from service.engine.pool import Pool
 from service.engine.scheduler import Scheduler
 from service.engine.session import Device
 from service.errors import ModelUnavailable
@@ -26,7 +26,7 @@ class Counting(Pool):
         super().__init__(1)
         self.calls = 0
 
-    async def run(self, call: Callable[[], T]) -> Timed[T]:
+    async def run(self, call: Callable[[], T]) -> T:
         self.calls += 1
         return await super().run(call)
 

@@ -1,10 +1,15 @@
 """Statistics count requests, rows and runs as the protocol defines them, from many threads at once."""
 
+import asyncio
 import threading
 import time
 from pathlib import Path
 
-from service.engine.statistics import KINDS, LENGTH, MAX_SIZES, Statistics
+import pytest
+
+from service.engine.statistics import KINDS, LENGTH, MAX_SIZES, REASONS, Statistics
+from service.errors import BadRequest, ModelFailed, ModelUnavailable, QueueFull, QueueTimeout
+from service.workers import histogram
 from service.workers.blocks import SharedBlock
 
 NONE = {"count": 0, "ns": 0}
@@ -52,6 +57,47 @@ def test_rows_are_inferences_and_runs_are_executions() -> None:
     ]
 
 
+def test_the_metrics_tell_times_as_histograms_and_runs_by_size() -> None:
+    statistics = Statistics()
+    statistics.record(7, (3, 3, 1), queue_ns=0, input_ns=62_500, infer_ns=62_501, output_ns=10**10)
+    counts = statistics.counts()
+
+    assert (counts.requests, counts.rows, counts.runs, counts.sizes) == (1, 7, 3, {3: 2, 1: 1})
+    filled = {kind: [place for place, count in enumerate(buckets) if count] for kind, buckets in counts.buckets.items()}
+    beyond = histogram.BUCKETS - 1
+    assert filled == {
+        "success": [beyond],
+        "queue": [0],
+        "compute_input": [0],
+        "compute_infer": [1],
+        "compute_output": [beyond],
+    }
+    assert counts.ns == {
+        "success": 10**10 + 125_001,
+        "queue": 0,
+        "compute_input": 62_500,
+        "compute_infer": 62_501,
+        "compute_output": 10**10,
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (QueueFull("full"), "REJECTED"),
+        (QueueTimeout("late"), "REJECTED"),
+        (asyncio.CancelledError(), "CANCELED"),
+        (ModelFailed("no"), "BACKEND"),
+        (BadRequest("wrong"), "OTHER"),
+        (ModelUnavailable("gone"), "OTHER"),
+    ],
+)
+def test_a_failure_has_a_reason(error: BaseException, reason: str) -> None:
+    statistics = Statistics()
+    statistics.record_failure(5, error)
+    assert statistics.counts().failures == dict.fromkeys(REASONS, 0) | {reason: 1}
+
+
 def test_more_sizes_than_there_is_room_for_are_in_the_totals() -> None:
     statistics = Statistics()
     for size in range(MAX_SIZES + 2):
@@ -67,7 +113,7 @@ def test_what_several_processes_have_counted_is_added(tmp_path: Path) -> None:
     first.record(2, (2,), queue_ns=1, input_ns=2, infer_ns=3, output_ns=4)
     first.record(1, (1,), queue_ns=1, input_ns=2, infer_ns=3, output_ns=4)
     second.record(1, (1,), queue_ns=10, input_ns=20, infer_ns=30, output_ns=40)
-    second.record_failure(7)
+    second.record_failure(7, ValueError())
 
     shown = first.snapshot()
     assert shown == second.snapshot()
@@ -90,7 +136,7 @@ def test_an_empty_batch_is_a_run_of_no_rows() -> None:
 def test_a_failure_counts_apart() -> None:
     statistics = Statistics()
     before = time.time_ns() // 10**6
-    statistics.record_failure(9)
+    statistics.record_failure(9, ValueError())
     shown = statistics.snapshot()
     assert shown["inference_stats"] == dict.fromkeys(KINDS, NONE) | {"fail": {"count": 1, "ns": 9}}
     assert before <= int(str(shown["last_inference"])) <= time.time_ns() // 10**6
@@ -99,7 +145,7 @@ def test_a_failure_counts_apart() -> None:
 def test_a_snapshot_does_not_change() -> None:
     statistics = Statistics()
     before = statistics.snapshot()
-    statistics.record_failure(1)
+    statistics.record_failure(1, ValueError())
     assert before["inference_stats"] == dict.fromkeys(KINDS, NONE)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from service.engine.pool import Pool, Timed
+from service.engine.pool import Pool
 from service.engine.scheduler import Scheduler
 from service.routes import infer as infer_route
 from tests.routes.conftest import Running
@@ -24,7 +24,7 @@ DAY_US = 24 * 3600 * 10**6
 class Late(Pool):
     """Takes no call before a tenth of a millisecond has passed."""
 
-    async def run(self, call: Callable[[], T]) -> Timed[T]:
+    async def run(self, call: Callable[[], T]) -> T:
         begin = time.perf_counter_ns() + 100_000
         while time.perf_counter_ns() < begin:
             pass

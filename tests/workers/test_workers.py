@@ -163,7 +163,40 @@ def test_a_fault_of_ours_is_an_answer_too(
         worker.start()
         monkeypatch.setattr(logging.getLogger("actserve"), "propagate", True)
         assert worker.change("unknown", count_up) == ["a worker failed: KeyError"]
-        assert "taking on unknown failed" in caplog.text
+        assert "unknown failed" in caplog.text
+
+
+def test_each_worker_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with together(tmp_path, monkeypatch, 2) as (first, second):
+        for number, worker in enumerate((first, second)):
+            worker.report("number", lambda number=number: {"number": number})  # type: ignore[misc]
+            worker.start()
+        assert first.reports("number") == second.reports("number") == [{"number": 0}, {"number": 1}]
+
+
+def test_alone_there_is_one_report() -> None:
+    worker = Alone()
+    worker.report("number", lambda: {"number": 7})
+    assert worker.reports("number") == [{"number": 7}]
+
+
+def test_who_cannot_report_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One does not know the report, one has ended, and one takes too long."""
+    go_on = threading.Event()
+    with together(tmp_path, monkeypatch, 3) as (first, second, third):
+        monkeypatch.setattr("service.workers.together.REPORT_LIMIT_S", 0.1)
+        monkeypatch.setattr(logging.getLogger("actserve"), "propagate", True)
+        first.report("number", lambda: {"number": 1})
+        third.report("number", lambda: {"number": 3} if go_on.wait(DEADLINE_S) else {})
+        for worker in (first, second, third):
+            worker.start()
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(tmp_path / "sockets" / "left"))
+        assert first.reports("number") == [{"number": 1}]
+        assert "?number failed" in caplog.text
+        go_on.set()
 
 
 def test_what_breaks_off_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
