@@ -11,6 +11,7 @@ from starlette.types import Message
 from service.app import create_app
 from service.engine.session import DeviceUnavailable, why_not_cuda
 from service.logs import LOGGER
+from service.routes.traffic import LEFT
 from service.settings import Settings
 
 
@@ -53,7 +54,7 @@ def test_a_client_that_leaves_before_its_body_is_here_is_no_fault_of_ours(
     finally:
         LOGGER.removeHandler(caplog.handler)
 
-    assert sent[0]["status"] == 400
+    assert sent[0]["status"] == LEFT
     assert caplog.records == []
 
 
