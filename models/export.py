@@ -281,7 +281,7 @@ def card(saved: Mapping[str, Any], source: Source, net: ActNet, measured: Mappin
     augmentation = f"mirror, shift by up to {PADDING} pixels, cutout; {SHRUNK} pixels a side in the first epochs"
     return {
         "data": {"name": "CIFAR-10, recompressed as JPEG", **source.described},
-        "recipe": saved["recipe"] | {"optimizer": "SGD, Nesterov", "augmentation": augmentation},
+        "recipe": saved["recipe"] | {"augmentation": augmentation},
         "epochs": len(saved["history"]),
         **measured,
         "parameters": counted.parameters,

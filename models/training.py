@@ -20,6 +20,7 @@ from tqdm import tqdm
 from models import data
 from models.architecture import IMAGE_SIZE
 from models.files import whole
+from models.muon import Muon
 
 PADDING = 4
 """Pixels of reflected border that a random crop may take in."""
@@ -36,9 +37,11 @@ class Recipe:
     """Everything that shapes a training run; goes into the model card as it is.
 
     Attributes:
+        optimizer: of the convolutions' filters; all else goes by SGD. Muon is for networks with BatchNorm.
         peak_learning_rate: highest of the one cycle, or the constant one.
+        rest_learning_rate: the same of what Muon does not move.
         warm_up: share of a one-cycle run in which the learning rate rises.
-        weight_decay: on weights, not on biases or BatchNorm.
+        weight_decay: on weights that SGD moves, not on biases or BatchNorm.
         augment: mirror, and shift by up to `PADDING` pixels.
         cutout: side in pixels of the square that is blanked, 0 for none.
         shrunk: share of the epochs, the first ones, that see pictures of `SHRUNK` pixels.
@@ -47,8 +50,10 @@ class Recipe:
 
     epochs: int = 80
     batch_size: int = 128
+    optimizer: Literal["SGD", "Muon"] = "SGD"
     schedule: Literal["one cycle", "constant"] = "one cycle"
     peak_learning_rate: float = 0.1
+    rest_learning_rate: float = 0.1
     warm_up: float = 0.25
     momentum: float = 0.9
     weight_decay: float = 5e-4
@@ -63,14 +68,17 @@ class Recipe:
         """Of the pictures in this epoch, in pixels."""
         return SHRUNK if epoch < round(self.shrunk * self.epochs) else IMAGE_SIZE
 
-    def learning_rate(self, progress: float) -> float:
-        """At this share of the run: constant, or a linear rise over `warm_up` and a cosine fall to zero after it."""
+    def height(self, progress: float) -> float:
+        """Of the learning rate, as a share of its peak, at this share of the run.
+
+        Constant, or a linear rise over `warm_up` and a cosine fall to zero after it.
+        """
         if self.schedule == "constant":
-            return self.peak_learning_rate
+            return 1.0
         if progress < self.warm_up:
-            return self.peak_learning_rate * progress / self.warm_up
+            return progress / self.warm_up
         fall = (progress - self.warm_up) / (1 - self.warm_up)
-        return self.peak_learning_rate * (1 + math.cos(math.pi * fall)) / 2
+        return (1 + math.cos(math.pi * fall)) / 2
 
 
 def softmax_loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
@@ -203,13 +211,13 @@ def fit(
     """
     if len(training.targets) < recipe.batch_size:
         raise ValueError(f"{len(training.targets)} pictures are less than one batch of {recipe.batch_size}")
-    optimizer = _optimizer(net, recipe)
-    history = _resume(checkpoint, recipe, net, optimizer)
+    optimizers = _optimizers(net, recipe)
+    history = _resume(checkpoint, recipe, net, optimizers)
     steps = len(training.targets) // recipe.batch_size
     with tqdm(total=recipe.epochs * steps, initial=len(history) * steps, desc=label, unit="step", disable=None) as bar:
         for epoch in range(len(history), recipe.epochs):
             started = time.perf_counter()
-            mean = _epoch(net, optimizer, recipe, training, epoch, loss, bar)
+            mean = _epoch(net, optimizers, recipe, training, epoch, loss, bar)
             accuracy = evaluate(net, validation)
             history.append(Epoch(mean, accuracy, time.perf_counter() - started))
             bar.set_postfix(epoch=f"{epoch + 1}/{recipe.epochs}", loss=f"{mean:.3f}", accuracy=f"{accuracy:.4f}")
@@ -218,26 +226,37 @@ def fit(
                 done = f"{label} epoch {epoch + 1}/{recipe.epochs}"
                 print(f"{done} loss {mean:.4f} accuracy {accuracy:.4f} {left:.0f} s left", flush=True)
             if checkpoint is not None:
-                _save(checkpoint, recipe, net, optimizer, history)
+                _save(checkpoint, recipe, net, optimizers, history)
             if not math.isfinite(mean):
                 break
     return history
 
 
-def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    weights = [p for p in net.parameters() if p.ndim > 1]
+def _optimizers(net: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Each parameter is in one group of one of them; a group's `peak` is what its learning rate rises to."""
+    muon = recipe.optimizer == "Muon"
+    filters = [p for p in net.parameters() if p.ndim > 2] if muon else []
+    weights = [p for p in net.parameters() if p.ndim > 1 and not (muon and p.ndim > 2)]
     others = [p for p in net.parameters() if p.ndim <= 1]
-    return torch.optim.SGD(
-        [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=recipe.peak_learning_rate,
+    peak = recipe.rest_learning_rate if muon else recipe.peak_learning_rate
+    sgd = torch.optim.SGD(
+        [
+            {"params": weights, "weight_decay": recipe.weight_decay, "peak": peak},
+            {"params": others, "weight_decay": 0.0, "peak": peak},
+        ],
+        lr=peak,
         momentum=recipe.momentum,
         nesterov=recipe.momentum > 0,
     )
+    if not muon:
+        return [sgd]
+    group = {"params": filters, "peak": recipe.peak_learning_rate}
+    return [Muon([group], lr=recipe.peak_learning_rate, momentum=recipe.momentum), sgd]
 
 
 def _epoch(
     net: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizers: list[torch.optim.Optimizer],
     recipe: Recipe,
     training: Batches,
     epoch: int,
@@ -250,16 +269,18 @@ def _epoch(
     total = 0.0
     net.train()
     for step, (images, targets) in enumerate(order.batches(training, recipe), start=1):
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate((epoch + step / steps) / recipe.epochs)
+        height = recipe.height((epoch + step / steps) / recipe.epochs)
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = group["peak"] * height
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=has_fast_bfloat16(device)):
             logits = net(images.contiguous(memory_format=torch.channels_last))
         value = loss(logits.float(), targets, recipe)
-        optimizer.zero_grad(set_to_none=True)
+        net.zero_grad(set_to_none=True)
         value.backward()
         if recipe.clip:
             nn.utils.clip_grad_norm_(net.parameters(), recipe.clip)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         total += value.item()
         bar.update()
         if not math.isfinite(total):
@@ -287,7 +308,9 @@ def evaluate(net: nn.Module, split: Batches) -> float:
     return float((chosen == split.targets.cpu()).double().mean())
 
 
-def _resume(checkpoint: Path | None, recipe: Recipe, net: nn.Module, optimizer: torch.optim.Optimizer) -> list[Epoch]:
+def _resume(
+    checkpoint: Path | None, recipe: Recipe, net: nn.Module, optimizers: list[torch.optim.Optimizer]
+) -> list[Epoch]:
     if checkpoint is None or not checkpoint.exists():
         return []
     device = next(net.parameters()).device
@@ -295,16 +318,19 @@ def _resume(checkpoint: Path | None, recipe: Recipe, net: nn.Module, optimizer: 
     if saved["recipe"] != asdict(recipe):
         return []
     net.load_state_dict(saved["net"])
-    optimizer.load_state_dict(saved["optimizer"])
+    for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+        optimizer.load_state_dict(state)
     return [Epoch(**epoch) for epoch in saved["history"]]
 
 
-def _save(path: Path, recipe: Recipe, net: nn.Module, optimizer: torch.optim.Optimizer, history: list[Epoch]) -> None:
+def _save(
+    path: Path, recipe: Recipe, net: nn.Module, optimizers: list[torch.optim.Optimizer], history: list[Epoch]
+) -> None:
     """A run cut short leaves the last whole checkpoint."""
     state = {
         "recipe": asdict(recipe),
         "net": net.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
         "history": [asdict(epoch) for epoch in history],
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "torch": str(torch.__version__),

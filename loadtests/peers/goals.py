@@ -63,3 +63,29 @@ class Measure:
     @property
     def met(self) -> bool:
         return self.goal.met(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A request of one work at one server, in microseconds.
+
+    Attributes:
+        machine: of all cores together, from one request to the next.
+        server: of the server's processors.
+        run, decode, encode: in ONNX Runtime, before it and after it; None where the server has no statistics.
+    """
+
+    work: str
+    name: str
+    machine: float
+    server: float
+    run: float | None = None
+    decode: float | None = None
+    encode: float | None = None
+
+    @property
+    def rest(self) -> float | None:
+        """What the server did besides; less than 0 only if the processes were kept waiting in the middle of a stage."""
+        if self.run is None or self.decode is None or self.encode is None:
+            return None
+        return self.server - self.run - self.decode - self.encode

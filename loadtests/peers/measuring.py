@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadtests.peers import open_loop, raw, wrk
-from loadtests.peers.goals import Measure, Ratio
+from loadtests.peers.goals import Measure, Profile, Ratio
 from loadtests.peers.servers import Command, Server, running
 from loadtests.peers.works import Work, Works
 
@@ -37,6 +37,7 @@ class Results:
 
     ratios: list[Ratio] = field(default_factory=list)
     measures: list[Measure] = field(default_factory=list)
+    profiles: list[Profile] = field(default_factory=list)
     chosen: dict[str, str] = field(default_factory=dict)
     """By peer, its configuration: the fastest, and what the others did."""
     versions: dict[str, str] = field(default_factory=dict)

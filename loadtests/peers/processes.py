@@ -41,6 +41,16 @@ def memory_mb(root: int) -> float:
     return total / MB
 
 
+def cpu_seconds(root: int) -> float:
+    """Processor time of the tree since it started, of those of its processes that still run."""
+    ticks = 0
+    for pid, _ in tree(root):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])  # in user mode, and in the kernel
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
 def watched_memory(root: int) -> Iterator[list[float]]:
     """Look all the time that the block runs; gives what was seen, in MB."""

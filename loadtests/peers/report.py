@@ -4,10 +4,11 @@ import datetime
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from loadtests.peers.goals import Measure, Ratio
+from loadtests.peers.goals import Measure, Profile, Ratio
 from loadtests.peers.measuring import Results
 from loadtests.peers.pairs import Spread, spread
 
+PROFILES = "Where the time goes, in microseconds a request (one measurement each):"
 START, END = "<!-- results -->", "<!-- end of results -->"
 
 
@@ -24,6 +25,8 @@ def render(results: Results, facts: Sequence[str]) -> str:
     parts += ["\n".join(notes)] if notes else []
     if results.measures:
         parts.append(measure_table(results.measures))
+    if results.profiles:
+        parts.append(f"{PROFILES}\n\n{profile_table(results.profiles)}")
     if results.chosen:
         parts.append("\n".join(["The configurations taken:", "", *_list(results.chosen)]))
     if missing := results.skipped | results.failed:
@@ -48,6 +51,15 @@ def measure_table(measures: Iterable[Measure]) -> str:
         [m.what, f"{m.goal} {m.unit}", f"{figures(spread(m.values))} {m.unit}", "yes" if m.met else "**no**"]
         for m in measures
     ]
+    return _table(head, rows)
+
+
+def profile_table(profiles: Iterable[Profile]) -> str:
+    head = ["work", "server", "machine", "server's processors", "ONNX Runtime", "decoding", "encoding", "rest of it"]
+    rows = []
+    for profile in profiles:
+        parts = (profile.machine, profile.server, profile.run, profile.decode, profile.encode, profile.rest)
+        rows.append([profile.work, profile.name, *("" if part is None else digits(part) for part in parts)])
     return _table(head, rows)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from statistics import median
 
+from loadtests.peers import profile
 from loadtests.peers.goals import Goal, Ratio
 from loadtests.peers.measuring import Measuring, Results, say
 from loadtests.peers.pairs import alternate
@@ -13,6 +14,7 @@ from loadtests.peers.wrk import LoadFailed
 Side = Callable[[], float]
 PER_SECOND = "requests/s"
 ONE_BINARY = "one image, V2 binary, 32 connections"
+ONE_JSON = "one image, V2 JSON, 32 connections"
 SHARE_OF_PEAK = 0.5
 
 
@@ -51,13 +53,16 @@ def throughput(
 def against_triton(run: Measuring, results: Results, ours: Server, triton: Server) -> None:
     works, both = run.works, (ours, triton)
     one = throughput(run, results, (ONE_BINARY, "Triton"), Goal(1.1, every=True), works.one_binary, both)
-    throughput(run, results, ("one image, V2 JSON, 32 connections", "Triton"), Goal(1.5), works.one_json, both)
+    throughput(run, results, (ONE_JSON, "Triton"), Goal(1.5), works.one_json, both)
     relu = ("ReLU over 1 M float32, V2 binary, 4 connections", "Triton")
     throughput(run, results, relu, Goal(1.2), works.relu_binary, both)
     relu = ("ReLU over 100 k float32, V2 JSON, 4 connections", "Triton")
     throughput(run, results, relu, Goal(2), works.relu_json, both)
     if one is not None:
         _p99(run, results, one, both)
+    for name, work in ((ONE_BINARY, works.one_binary), (ONE_JSON, works.one_json)):
+        for server, whose in ((ours, "ours"), (triton, "Triton")):
+            profile.take(run, results, server, work, (name, whose))
 
 
 def _p99(run: Measuring, results: Results, peak: Ratio, both: tuple[Server, Server]) -> None:
@@ -71,13 +76,16 @@ def _p99(run: Measuring, results: Results, peak: Ratio, both: tuple[Server, Serv
 
 
 def against_python_peer(run: Measuring, results: Results, name: str, ours: Server, peer: Server) -> None:
-    names = ("one image, V2 JSON, 32 connections", name)
-    throughput(run, results, names, Goal(4), run.works.one_json, (ours, peer))
+    throughput(run, results, (ONE_JSON, name), Goal(4), run.works.one_json, (ours, peer))
+    for server, whose in ((ours, "ours"), (peer, name)):
+        profile.take(run, results, server, run.works.one_json, (ONE_JSON, whose))
 
 
 def against_raw(run: Measuring, results: Results, ours: Server) -> None:
-    kind = Ratio(f"{BATCH} images a request, V2 binary, 4 connections", "ONNX Runtime alone", "images/s", Goal(0.9), [])
+    name = f"{BATCH} images a request, V2 binary, 4 connections"
+    kind = Ratio(name, "ONNX Runtime alone", "images/s", Goal(0.9), [])
     row(run, results, kind, lambda: run.per_second(ours, run.works.batch) * BATCH, run.raw_rows_per_s)
+    profile.take(run, results, ours, run.works.batch, (name, "ours"))
 
 
 def of_jpeg(run: Measuring, results: Results, ours: Server) -> None:
@@ -89,6 +97,7 @@ def of_jpeg(run: Measuring, results: Results, ours: Server) -> None:
     kind = Ratio(*names, PER_SECOND, Goal(0.8), [])
     jpeg, binary = run.works.jpeg, run.works.one_binary
     row(run, results, kind, lambda: run.per_second(ours, jpeg), lambda: run.per_second(ours, binary))
+    profile.take(run, results, ours, jpeg, (names[0], "ours"))
 
 
 def of_latency(run: Measuring, results: Results, ours: Server, empty: Server) -> None:

@@ -38,6 +38,20 @@ def test_a_tree_is_the_process_and_what_it_started() -> None:
         close(other)
 
 
+def test_processor_time_is_that_of_the_whole_tree() -> None:
+    """The child computes, its parent waits."""
+    child = f"sum(range(10**7)); {CHILD}"
+    with start(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])") as process:
+        spent = processes.cpu_seconds(process.pid)
+        children = processes.tree(process.pid)[1:]
+        own = spent - sum(processes.cpu_seconds(pid) for pid, _ in children)
+        processes.end(process)
+        close(process)
+
+        assert spent > own + 0.02
+        assert processes.cpu_seconds(process.pid) == 0  # it has ended
+
+
 def test_memory_is_looked_at_while_the_block_runs() -> None:
     with start(CHILD) as process:
         with processes.watched_memory(process.pid) as seen:

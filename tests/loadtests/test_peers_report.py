@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.peers import report
-from loadtests.peers.goals import Goal, Measure, Ratio
+from loadtests.peers.goals import Goal, Measure, Profile, Ratio
 from loadtests.peers.measuring import Results
 from loadtests.peers.pairs import Pair
 
@@ -41,6 +41,15 @@ def test_a_row_has_its_goal_its_ratio_both_sides_and_its_verdict() -> None:
 def test_a_missed_goal_stands_out() -> None:
     memory = Measure("memory", "MB", Goal(600, at_least=False), [610.4, 601])
     assert report.measure_table([memory]).endswith("| memory | ≤ 600 MB | 606 (601…610) MB | **no** |")
+
+
+def test_where_the_time_goes_is_told_as_far_as_it_is_known() -> None:
+    profiles = [Profile("one image", "ours", 700, 600, 390, 20, 30), Profile("one image", "Ray Serve", 2000, 1900)]
+    assert report.profile_table(profiles).splitlines()[2:] == [
+        "| one image | ours | 700 | 600 | 390 | 20 | 30 | 160 |",
+        "| one image | Ray Serve | 2,000 | 1,900 |  |  |  |  |",
+    ]
+    assert report.PROFILES in report.render(Results(profiles=profiles), [])
 
 
 def test_all_that_was_found_is_there_and_no_empty_part() -> None:

@@ -14,6 +14,7 @@ from models.training import Batches, Order, Recipe, fit  # noqa: E402
 
 TINY: architecture.Stages = ((4, 2), (4, 2))
 RECIPE = Recipe(epochs=3, batch_size=32, cutout=6)
+MUON = replace(RECIPE, optimizer="Muon", peak_learning_rate=0.02)
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +49,14 @@ class CutShort:
         return self._whole.centred(index)
 
 
-def test_a_run_cut_short_goes_on_as_if_it_had_not_been(batches: Batches, tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", [RECIPE, MUON], ids=["SGD", "Muon"])
+def test_a_run_cut_short_goes_on_as_if_it_had_not_been(batches: Batches, tmp_path: Path, recipe: Recipe) -> None:
     """Weights equal bit for bit: the order and augmentation depend on seed and epoch alone."""
     whole, cut, resumed = net(), net(), net(seed=1)
-    expected = fit(whole, RECIPE, batches, batches)
+    expected = fit(whole, recipe, batches, batches)
     with pytest.raises(KeyboardInterrupt):
-        fit(cut, RECIPE, batches, CutShort(batches), checkpoint=tmp_path / "run.pt")  # type: ignore[arg-type]
-    found = fit(resumed, RECIPE, batches, batches, checkpoint=tmp_path / "run.pt")
+        fit(cut, recipe, batches, CutShort(batches), checkpoint=tmp_path / "run.pt")  # type: ignore[arg-type]
+    found = fit(resumed, recipe, batches, batches, checkpoint=tmp_path / "run.pt")
 
     pairs = zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True)
     assert all(torch.equal(first, second) for first, second in pairs)
@@ -78,16 +80,21 @@ def test_it_learns_what_can_be_learnt() -> None:
     images = np.repeat(np.array([40, 200], np.uint8), 64)[:, None, None, None] * np.ones((1, 32, 32, 3), np.uint8)
     split = data.Split(images, np.repeat(np.array([0, 1]), 64), ("dark", "bright"), "")
     prepared = Batches.of(split, torch.device("cpu"))
-    for classes, loss in ((2, training.softmax_loss), (2, training.sigmoid_loss), (1, training.sigmoid_loss)):
-        history = fit(net(classes=classes), replace(RECIPE, epochs=6, batch_size=16), prepared, prepared, loss=loss)
+    for classes, loss, recipe in (
+        (2, training.softmax_loss, RECIPE),
+        (2, training.softmax_loss, MUON),
+        (2, training.sigmoid_loss, RECIPE),
+        (1, training.sigmoid_loss, RECIPE),
+    ):
+        history = fit(net(classes=classes), replace(recipe, epochs=6, batch_size=16), prepared, prepared, loss=loss)
         assert history[-1].accuracy == 1.0
         assert history[-1].loss < history[0].loss
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
-    rates = [RECIPE.learning_rate(p) for p in (0.0, 0.125, 0.25, 0.625, 1.0)]
-    np.testing.assert_allclose(rates, [0.0, 0.05, 0.1, 0.05, 0.0], atol=1e-12)
-    assert {replace(RECIPE, schedule="constant").learning_rate(p) for p in (0.0, 0.5, 1.0)} == {0.1}
+    heights = [RECIPE.height(p) for p in (0.0, 0.125, 0.25, 0.625, 1.0)]
+    np.testing.assert_allclose(heights, [0.0, 0.5, 1.0, 0.5, 0.0], atol=1e-12)
+    assert {replace(RECIPE, schedule="constant").height(p) for p in (0.0, 0.5, 1.0)} == {1.0}
 
 
 def test_a_shift_and_a_mirror_move_the_pixels(split: data.Split, batches: Batches) -> None:
