@@ -66,6 +66,8 @@ def _print(results: Results, options: Options, arguments: argparse.Namespace, lo
     sys.stdout.write(f"\n{text}")
     if arguments.write:
         report.write(arguments.write, text)
+    if arguments.summary:
+        report.write(arguments.summary, report.summary_table(results.ratios), report.SUMMARY)
 
 
 def _arguments() -> argparse.Namespace:
@@ -79,6 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--write", type=Path, metavar="PAGE", help="a page that keeps the results, such as docs/benchmarks.md"
     )
+    parser.add_argument("--summary", type=Path, metavar="PAGE", help="one that keeps the ratios alone: README.md")
     return parser.parse_args()
 
 

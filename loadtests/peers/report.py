@@ -9,7 +9,10 @@ from loadtests.peers.measuring import Results
 from loadtests.peers.pairs import Spread, spread
 
 PROFILES = "Where the time goes, in microseconds a request (one measurement each):"
-START, END = "<!-- results -->", "<!-- end of results -->"
+Marks = tuple[str, str]
+RESULTS: Marks = ("<!-- results -->", "<!-- end of results -->")
+SUMMARY: Marks = ("<!-- speed -->", "<!-- end of speed -->")
+"""Between which a page keeps all of it, or the ratios alone."""
 
 
 def render(results: Results, facts: Sequence[str]) -> str:
@@ -43,6 +46,12 @@ def ratio_table(ratios: Iterable[Ratio]) -> str:
         verdict = "yes" if ratio.met else "**no**"
         rows.append([ratio.work, ratio.against, str(ratio.goal), figures(spread(ratio.ratios)), *sides, verdict])
     return _table(head, rows)
+
+
+def summary_table(ratios: Iterable[Ratio]) -> str:
+    """The ratios alone."""
+    rows = [[r.work, r.against, figures(spread(r.ratios)), str(r.goal), "yes" if r.met else "no"] for r in ratios]
+    return _table(["work", "against", "ratio (min…max)", "goal", "met"], rows) + "\n"
 
 
 def measure_table(measures: Iterable[Measure]) -> str:
@@ -82,17 +91,18 @@ def facts(machine: str, versions: dict[str, str], command: str, options: str, da
     ]
 
 
-def write(page: Path, text: str) -> None:
+def write(page: Path, text: str, marks: Marks = RESULTS) -> None:
     """Put the text between the page's two marks.
 
     Raises:
         ValueError: the page does not have them.
     """
-    before, start, rest = page.read_text().partition(START)
-    _, end, after = rest.partition(END)
+    first, last = marks
+    before, start, rest = page.read_text().partition(first)
+    _, end, after = rest.partition(last)
     if not (start and end):
-        raise ValueError(f"{page} lacks {START} or {END}")
-    page.write_text(f"{before}{START}\n\n{text}\n{END}{after}")
+        raise ValueError(f"{page} lacks {first} or {last}")
+    page.write_text(f"{before}{first}\n\n{text}\n{last}{after}")
 
 
 def _list(entries: dict[str, str]) -> list[str]:

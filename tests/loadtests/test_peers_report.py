@@ -67,12 +67,35 @@ def test_all_that_was_found_is_there_and_no_empty_part() -> None:
 
 def test_writing_changes_only_what_is_between_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{report.START}\nold\n{report.END}\nafter\n")
+    page.write_text(f"before\n{report.RESULTS[0]}\nold\n{report.RESULTS[1]}\nafter\n")
 
     report.write(page, "new\n")
     report.write(page, "newer\n")
 
-    assert page.read_text() == f"before\n{report.START}\n\nnewer\n\n{report.END}\nafter\n"
+    assert page.read_text() == f"before\n{report.RESULTS[0]}\n\nnewer\n\n{report.RESULTS[1]}\nafter\n"
+
+
+def test_the_summary_has_a_place_of_its_own(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("{}\n{}\n{}\n{}\n".format(*report.RESULTS, *report.SUMMARY))
+
+    report.write(page, report.summary_table([ROW]), report.SUMMARY)
+
+    lines = page.read_text().splitlines()
+    assert lines[:4] == [*report.RESULTS, report.SUMMARY[0], ""]
+    assert lines[-3:] == ["| one image | Triton | 1.3 (1.1…1.5) | ≥ 1.1 in every pair | yes |", "", report.SUMMARY[1]]
+
+
+def test_the_readmes_ratios_are_those_of_the_page() -> None:
+    root = Path(__file__).parent.parent.parent
+    readme, page = ((root / name).read_text() for name in ("README.md", "docs/benchmarks.md"))
+    table = readme.partition(report.SUMMARY[0])[2].partition(report.SUMMARY[1])[0].strip().splitlines()[2:]
+    results = page.partition(report.RESULTS[0])[2].partition(report.RESULTS[1])[0].splitlines()
+    assert table
+    for line in table:
+        work, against, ratio, goal, met = line.strip("| ").split(" | ")
+        (row,) = [row for row in results if row.startswith(f"| {work} | {against} | {goal} | {ratio} |")]
+        assert row.rstrip(" |*").endswith(met)
 
 
 def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
@@ -86,4 +109,4 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
 
 def test_the_page_has_a_place_for_the_results() -> None:
     text = (Path(__file__).parent.parent.parent / "docs" / "benchmarks.md").read_text()
-    assert 0 < text.index(report.START) < text.index(report.END)
+    assert 0 < text.index(report.RESULTS[0]) < text.index(report.RESULTS[1])
