@@ -18,7 +18,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -261,7 +261,7 @@ def _merged(batch: Sequence[_Ticket]) -> Feeds:
 def _parts(batch: Sequence[_Ticket], whole: Execution) -> Iterator[Execution]:
     """Each request's part: its own rows, as views; the run is counted with the first."""
     if len(batch) == 1:
-        yield replace(whole, queue_ns=whole.started_ns - batch[0].arrived_ns)
+        yield whole.after(whole.started_ns - batch[0].arrived_ns)
         return
     start = 0
     for ticket in batch:

@@ -17,7 +17,7 @@ from service.workers.workers import Alone, Workers
 MAX_KEPT_ELEMENTS = 4096
 """A parameter tensor with more makes a session for one request: a cache of them would have no bound in bytes."""
 
-Key: TypeAlias = tuple[str, tuple[tuple[str, object], ...], str, Kernel, bool]
+Key: TypeAlias = tuple[str, tuple[tuple[str, object], ...], np.dtype, Kernel, bool]
 
 
 class Functions:
@@ -52,7 +52,7 @@ class Functions:
     def _session(self, row: Activation, values: Values, dtype: np.dtype, kernel: Kernel, derivative: bool) -> Session:
         if any(isinstance(value, np.ndarray) and value.size > MAX_KEPT_ELEMENTS for value in values.values()):
             return self._build(row, values, dtype, kernel, derivative)
-        key = (row.name, _frozen(values), dtype.name, kernel, derivative)
+        key = (row.name, _frozen(values), dtype, kernel, derivative)
         with self._lock:
             if key in self._sessions:
                 self._sessions.move_to_end(key)

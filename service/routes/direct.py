@@ -33,8 +33,6 @@ PREDICT = "/v1/models/{name}/predict"
 
 Answer: TypeAlias = Callable[[bytes | memoryview, Services], Awaitable[Response]]
 
-LENGTH = infer.LENGTH_HEADER.lower().encode()
-
 ALIGNMENT = 64
 """Of a tensor's bytes: NumPy's own, and more than any of its numbers needs."""
 
@@ -92,7 +90,7 @@ class Direct:
         if predicted:
             answer = _predict(predicted, headers.get(b"content-type", b"").decode("latin-1"))
             return answer and Asked(PREDICT, length, 0, answer)
-        jsons = headers.get(LENGTH)
+        jsons = headers.get(infer.RAW_LENGTH_HEADER)
         lengths = () if jsons is None else (jsons.decode("latin-1"),)
         accepted = headers.get(b"accept-encoding", b"").decode("latin-1")
         return Asked(

@@ -53,13 +53,12 @@ JOINED_BYTES = 2**16
 class Pieces(Response):
     """An answer whose body is in pieces. Small ones are joined; large ones are sent as they are, without a copy."""
 
-    def __init__(self, pieces: Sequence[bytes | memoryview], media_type: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, pieces: Sequence[bytes | memoryview], headers: Sequence[tuple[bytes, bytes]]) -> None:
         length = sum(map(len, pieces))
         self._pieces = [b"".join(pieces)] if length <= JOINED_BYTES else list(pieces)
         # In place of Starlette's own, which looks at each header by itself.
-        self.status_code, self.background = HTTPStatus.OK, None
-        named = {**headers, "Content-Type": media_type, "Content-Length": str(length)}
-        self.raw_headers = [(name.lower().encode(), value.encode()) for name, value in named.items()]
+        self.status_code, self.background = 200, None
+        self.raw_headers = [*headers, (b"content-length", str(length).encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

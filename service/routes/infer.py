@@ -4,7 +4,6 @@ import asyncio
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -30,6 +29,10 @@ router = APIRouter(prefix="/v2", tags=["Open Inference Protocol V2"])
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 BINARY = "application/octet-stream"
+
+VARY = (b"vary", b"Accept-Encoding")
+JSON_TYPE, BINARY_TYPE = ((b"content-type", kind.encode()) for kind in (JSON, BINARY))
+RAW_LENGTH_HEADER = LENGTH_HEADER.lower().encode()
 
 INFER_BODY = examples.json_body(
     {"type": "object"},
@@ -150,7 +153,7 @@ async def _run(target: Target, feeds: Mapping[str, Tensor], asked: InferRequest,
     def apply() -> Execution:
         _check_deadline(asked, time.perf_counter_ns() - submitted)
         execution = target.execute(feeds, asked.parameters)
-        return replace(execution, queue_ns=execution.started_ns - submitted)
+        return execution.after(execution.started_ns - submitted)
 
     return await scheduler.work(apply, short=feeds["x"].size <= SHORT_ELEMENTS)
 
@@ -159,15 +162,15 @@ async def _response(encoded: Encoded, encoding: Encoding | None, scheduler: Sche
     """The length header tells where the JSON ends, before compression."""
     chunks: Sequence[bytes | memoryview] = encoded.chunks
     length = sum(map(len, chunks))
-    headers = {"Vary": "Accept-Encoding"}
+    headers = [VARY]
     if encoding and length >= LEAST_COMPRESSED_BYTES:
-        headers["Content-Encoding"] = encoding
+        headers.append((b"content-encoding", encoding.encode()))
         plain = chunks
         short = length <= SHORT_JSON_BYTES
         chunks = [await scheduler.work(lambda: compression.compress(plain, encoding), short=short)]
     if encoded.header_bytes is None:
-        return Pieces(chunks, JSON, headers)
-    return Pieces(chunks, BINARY, headers | {LENGTH_HEADER: str(encoded.header_bytes)})
+        return Pieces(chunks, [*headers, JSON_TYPE])
+    return Pieces(chunks, [*headers, BINARY_TYPE, (RAW_LENGTH_HEADER, str(encoded.header_bytes).encode())])
 
 
 def _decode(target: Target, body: bytes | memoryview, header_bytes: int | None, services: Services) -> InferRequest:

@@ -4,7 +4,7 @@ What was read is kept by the very bytes of the JSON, so what differs in one byte
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from service.wire.datatypes import Datatype
 from service.wire.v2_inputs import InputTensor, view
@@ -53,7 +53,7 @@ def find(json: bytes, tail: memoryview, limits: Limits) -> InferRequest | None:
         )
         for place in known.places
     )
-    return replace(known.request, inputs=inputs)
+    return known.request.with_inputs(inputs)
 
 
 def keep(json: bytes, request: InferRequest, tail: memoryview, limits: Limits) -> None:
@@ -71,4 +71,4 @@ def keep(json: bytes, request: InferRequest, tail: memoryview, limits: Limits) -
         return
     if len(_KNOWN) >= MAX_KNOWN:
         _KNOWN.clear()
-    _KNOWN[json, limits] = _Known(replace(request, inputs=()), tuple(places), end)
+    _KNOWN[json, limits] = _Known(request.with_inputs(()), tuple(places), end)

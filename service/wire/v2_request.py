@@ -35,6 +35,18 @@ class InferRequest:
     priority: int
     timeout_us: int | None
 
+    def with_inputs(self, inputs: tuple[InputTensor, ...]) -> "InferRequest":
+        """The same with other inputs; `dataclasses.replace` takes three times as long."""
+        return InferRequest(
+            self.id,
+            self.parameters,
+            inputs,
+            self.outputs,
+            self.binary_data_output,
+            self.priority,
+            self.timeout_us,
+        )
+
     @property
     def is_all_binary(self) -> bool:
         """Whether no output is wanted as JSON."""

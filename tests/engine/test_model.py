@@ -222,3 +222,17 @@ def test_preprocessing_can_be_said_in_the_toml(tmp_path: Path) -> None:
     how = toml(tmp_path, text, plain()).description.preprocessing
     assert how is not None
     assert (how.height, how.width) == (4, 5)
+
+
+def test_what_fits_is_remembered_and_what_does_not_is_refused_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.engine.model.MAX_FITTING", 2)
+    put(tmp_path, "m", "1", plain())
+    model = load(tmp_path).find("m")
+    for rows in (1, 2, 3, 1, 2, 3):
+        model.check({"x": np.zeros((rows, 3), np.float32)})
+        for wrong in (np.zeros((rows, 4), np.float32), np.zeros((rows, 3)), np.zeros((rows, 1, 3), np.float32)):
+            with pytest.raises(BadRequest):
+                model.check({"x": wrong})
+    assert len(model._fitting) == 2

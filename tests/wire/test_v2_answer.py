@@ -133,3 +133,25 @@ def test_a_binary_output_is_a_view() -> None:
 def test_what_json_cannot_hold_is_refused(array: Tensor, text: str) -> None:
     with pytest.raises(BadRequest, match=text):
         encode(OutputTensor("x", array, False))
+
+
+def test_an_answer_that_is_known_is_written_alike_and_another_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known by all that the JSON says: names, version, datatypes, shapes, sizes."""
+    monkeypatch.setattr(v2_answer, "_KNOWN", {})
+    monkeypatch.setattr(v2_answer, "MAX_KNOWN", 2)
+    first, other = np.arange(4, dtype=np.float32), np.arange(4, dtype=np.float32).reshape(2, 2)
+    tensors = [
+        OutputTensor("x", first, True),
+        OutputTensor("x", first + 1, True),
+        OutputTensor("x", other, True),
+        OutputTensor("y", first, True),
+        OutputTensor("x", first.astype(np.int32), True),
+        OutputTensor("x", np.array([b"ab", b""], object), True),
+        OutputTensor("x", np.array([b"abc", b""], object), True),
+    ]
+    found = [split(encode(tensor)) for tensor in tensors]
+    with_id = [split(encode(tensor, id="7")) for tensor in tensors]
+
+    assert [rest for _, rest in found] == [rest for _, rest in with_id]
+    assert [{"id": "7"} | answer for answer, _ in found] == [answer for answer, _ in with_id]
+    assert len(v2_answer._KNOWN) <= 2
