@@ -172,7 +172,7 @@ async def _batch(model: Model, read: Tensor | list[Picture], scheduler: Schedule
         return read
     assert how is not None
     return await scheduler.work(
-        lambda: _stacked([images.preprocess(picture.load(), how) for picture in read]),
+        lambda: _stacked([picture.prepared(how) for picture in read]),
         short=sum(picture.pixels for picture in read) <= SHORT_PIXELS,
     )
 

@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 
 from service.errors import BadRequest, PayloadTooLarge, quoted
 from service.wire.arrays import Array, DType
+from service.wire.jpeg import Jpeg
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 CONTENT_TYPES: Mapping[str, str] = {
@@ -55,7 +56,7 @@ class Picture:
     name: str
     pixels: int
     max_pixels: int
-    _image: Image.Image
+    _image: Image.Image | Jpeg
 
     @classmethod
     def open(cls, content: bytes, *, max_pixels: int, max_side: int, name: str = "image") -> "Picture":
@@ -71,8 +72,8 @@ class Picture:
             PayloadTooLarge: too many pixels.
         """
         with _readable(name, max_pixels):
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-            _check_size(image, max_pixels, max_side, name)
+            image = Jpeg.read(content) or _opened(content)
+            _check_size(image.width, image.height, max_pixels, max_side, name)
         return cls(name, image.width * image.height, max_pixels, image)
 
     def load(self) -> Image.Image:
@@ -86,9 +87,23 @@ class Picture:
             BadRequest: damaged or truncated.
         """
         with _readable(self.name, self.max_pixels):
-            self._image.load()
-            ImageOps.exif_transpose(self._image, in_place=True)
-            return _normalised(self._image)
+            image = _opened(self._image.content) if isinstance(self._image, Jpeg) else self._image
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return _normalised(image)
+
+    def prepared(self, how: "Preprocessing") -> NDArray[np.float32]:
+        """Decode the pixels and make a model's input of them: `load`, then `preprocess`."""
+        jpeg = self._image
+        if isinstance(jpeg, Jpeg) and (jpeg.height, jpeg.width, jpeg.color) == (how.height, how.width, how.color):
+            pixels = jpeg.pixels()
+            if pixels is not None:
+                return _scaled(pixels, how)
+        return preprocess(self.load(), how)
+
+
+def _opened(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content), formats=FORMATS)
 
 
 def decode(content: bytes, *, max_pixels: int, max_side: int, name: str = "image") -> Image.Image:
@@ -109,8 +124,7 @@ def _readable(name: str, max_pixels: int) -> Iterator[None]:
         raise BadRequest(f"{name} {_UNREADABLE}{_cause(exc)}") from exc
 
 
-def _check_size(image: Image.Image, max_pixels: int, max_side: int, name: str) -> None:
-    width, height = image.size
+def _check_size(width: int, height: int, max_pixels: int, max_side: int, name: str) -> None:
     if width * height > max_pixels or max(width, height) > max_side:
         limits = f"at most {max_pixels} pixels and {max_side} per side"
         raise PayloadTooLarge(f"{name} is {width}x{height} pixels, expected {limits}")
@@ -232,7 +246,10 @@ def preprocess(image: Image.Image, how: Preprocessing) -> NDArray[np.float32]:
     fitted = _in_mode(image, how.color)
     if fitted.size != (how.width, how.height):
         fitted = ImageOps.fit(fitted, (how.width, how.height), Image.Resampling.BICUBIC)
-    pixels = _pixels(fitted)
+    return _scaled(_pixels(fitted), how)
+
+
+def _scaled(pixels: NDArray[np.uint8], how: Preprocessing) -> NDArray[np.float32]:
     levels = _levels(how)
     values = np.empty((len(levels), how.height, how.width), np.float32)
     for index, table in enumerate(levels):
