@@ -47,6 +47,7 @@ def internal_error(scope: Scope, error: Exception) -> Response:
     return json_response({"error": "internal error"}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
+JSON_TYPE = (b"content-type", JSON.encode())
 JOINED_BYTES = 2**16
 
 

@@ -14,7 +14,7 @@ from service.engine.scheduler import Scheduler
 from service.engine.session import Tensor
 from service.errors import BadRequest, QueueTimeout, quoted
 from service.routes import examples, tracing
-from service.routes.http import JSON, Pieces
+from service.routes.http import JSON_TYPE, Pieces
 from service.routes.state import Services, Shared
 from service.routes.targets import FunctionModel, Target, find
 from service.routes.v2 import ActivationName, Version
@@ -31,7 +31,7 @@ LENGTH_HEADER = "Inference-Header-Content-Length"
 BINARY = "application/octet-stream"
 
 VARY = (b"vary", b"Accept-Encoding")
-JSON_TYPE, BINARY_TYPE = ((b"content-type", kind.encode()) for kind in (JSON, BINARY))
+BINARY_TYPE = (b"content-type", BINARY.encode())
 RAW_LENGTH_HEADER = LENGTH_HEADER.lower().encode()
 
 INFER_BODY = examples.json_body(

@@ -15,7 +15,19 @@ from service.engine.scheduler import Scheduler
 from service.engine.session import Tensor
 from service.errors import BadRequest
 from service.routes import examples, schemas
-from service.routes.http import JSON, MULTIPART, NPY, checked, json_response, media_type, query, read_files, unsupported
+from service.routes.http import (
+    JSON,
+    JSON_TYPE,
+    MULTIPART,
+    NPY,
+    Pieces,
+    checked,
+    json_response,
+    media_type,
+    query,
+    read_files,
+    unsupported,
+)
 from service.routes.predictions import predictions
 from service.routes.state import Services, Shared
 from service.settings import Settings
@@ -140,7 +152,8 @@ async def classified(model: Model, kind: str, bodies: list[bytes], top_k: int, s
         output_ns=time.perf_counter_ns() - ran,
     )
     times = {"decode": decoded - started, "queue": execution.queue_ns, "compute": execution.infer_ns}
-    return json_response(answer | {"timing_ms": {stage: round(ns / 1e6, 3) for stage, ns in times.items()}})
+    answer["timing_ms"] = {stage: round(ns / 1e6, 3) for stage, ns in times.items()}
+    return Pieces([arrays.dumps(answer)], [JSON_TYPE])
 
 
 def _described_outputs(model: Model, outputs: Mapping[str, Tensor], top_k: int) -> dict[str, object]:
