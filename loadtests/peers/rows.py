@@ -61,7 +61,7 @@ def against_triton(run: Measuring, results: Results, ours: Server, triton: Serve
     if one is not None:
         _p99(run, results, one, both)
     for name, work in ((ONE_BINARY, works.one_binary), (ONE_JSON, works.one_json)):
-        for server, whose in ((ours, "ours"), (triton, "Triton")):
+        for server, whose in ((ours, profile.OURS), (triton, "Triton")):
             profile.take(run, results, server, work, (name, whose))
 
 
@@ -77,7 +77,7 @@ def _p99(run: Measuring, results: Results, peak: Ratio, both: tuple[Server, Serv
 
 def against_python_peer(run: Measuring, results: Results, name: str, ours: Server, peer: Server) -> None:
     throughput(run, results, (ONE_JSON, name), Goal(4), run.works.one_json, (ours, peer))
-    for server, whose in ((ours, "ours"), (peer, name)):
+    for server, whose in ((ours, profile.OURS), (peer, name)):
         profile.take(run, results, server, run.works.one_json, (ONE_JSON, whose))
 
 
@@ -85,7 +85,7 @@ def against_raw(run: Measuring, results: Results, ours: Server) -> None:
     name = f"{BATCH} images a request, V2 binary, 4 connections"
     kind = Ratio(name, "ONNX Runtime alone", "images/s", Goal(0.9), [])
     row(run, results, kind, lambda: run.per_second(ours, run.works.batch) * BATCH, run.raw_rows_per_s)
-    profile.take(run, results, ours, run.works.batch, (name, "ours"))
+    profile.take(run, results, ours, run.works.batch, (name, profile.OURS))
 
 
 def of_jpeg(run: Measuring, results: Results, ours: Server) -> None:
@@ -97,7 +97,7 @@ def of_jpeg(run: Measuring, results: Results, ours: Server) -> None:
     kind = Ratio(*names, PER_SECOND, Goal(0.8), [])
     jpeg, binary = run.works.jpeg, run.works.one_binary
     row(run, results, kind, lambda: run.per_second(ours, jpeg), lambda: run.per_second(ours, binary))
-    profile.take(run, results, ours, jpeg, (names[0], "ours"))
+    profile.take(run, results, ours, jpeg, (names[0], profile.OURS))
 
 
 def of_latency(run: Measuring, results: Results, ours: Server, empty: Server) -> None:

@@ -59,10 +59,10 @@ class Driving:
         return 1000.0
 
 
-def taken(monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, bytes]) -> Profile:
+def taken(monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, bytes], name: str = "ours") -> Profile:
     server, results = Asked(*answers), Results()
-    profile.take(Driving(monkeypatch), results, server, WORK, ("one", "ours"))  # type: ignore[arg-type]
-    assert set(server.paths) == {"/v2/models/cnn/stats"}
+    profile.take(Driving(monkeypatch), results, server, WORK, ("one", name))  # type: ignore[arg-type]
+    assert server.paths == ["/v2/models/cnn/stats"] * len(answers)
     (found,) = results.profiles
     return found
 
@@ -75,9 +75,9 @@ def test_of_a_server_with_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.rest == 350
 
 
-def test_of_a_server_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = taken(monkeypatch, (404, b""), (404, b""))
-    assert found == Profile("one", "ours", 2000, 1500)
+def test_of_another_server_only_the_processors_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = taken(monkeypatch, name="Ray Serve")
+    assert found == Profile("one", "Ray Serve", 2000, 1500)
     assert found.rest is None
 
 
