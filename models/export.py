@@ -10,7 +10,7 @@ activation is the catalogue's own `native` formula: the function served alone an
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,6 @@ IR_VERSION = 8
 
 TOLERANCE = 1e-5
 """Largest difference from PyTorch that is let pass: of probabilities absolutely, of logits relative to the largest."""
-
-DECOMPOSED: Mapping[str, Callable[[Term], Term]] = {
-    "gelu": lambda x: x * 0.5 * (1.0 + op("Erf", x * (1 / 2**0.5))),
-    "mish": lambda x: x * op("Tanh", op("Softplus", x)),
-}
-"""Functions whose own operator is younger than `OPSET`, by those that are in it."""
 
 Floats = NDArray[np.float32]
 
@@ -108,10 +102,9 @@ def to_onnx(net: ActNet, metadata: Mapping[str, str], *, temperature: float = 1.
 
 
 def _activated(x: Term, activation: str) -> Term:
-    if activation in DECOMPOSED:
-        return DECOMPOSED[activation](x)
     row = find(activation)
-    return row.native(x, row.bind({} if row.elementwise else {"axis": 1}))
+    formula = row.composed if row.composed is not None and row.since_opset > OPSET else row.native
+    return formula(x, row.bind({} if row.elementwise else {"axis": 1}))
 
 
 def _model(graph: Graph, classes: int, metadata: Mapping[str, str]) -> bytes:

@@ -147,6 +147,7 @@ class Activation:
         elementwise: each output depends on one input; if not, along `axis`.
         in_article: one of the article's seven.
         onnx_op: the operators of the native kernel; since_opset: first ONNX operator set that has all of them.
+        composed: the same as native by older operators, those of set 13, where `onnx_op` is younger.
         exact: stable formula for float64 arithmetic; native: the bare operators; derivative: of the function, for
             functions along an axis the diagonal of the Jacobian. At a kink the derivative is PyTorch's choice.
         reference, reference_derivative: the same in NumPy float64, by another route where there is one.
@@ -168,6 +169,7 @@ class Activation:
     reference_derivative: Reference
     story: Story
     parameters: tuple[Parameter, ...] = ()
+    composed: Formula | None = None
     aliases: tuple[str, ...] = ()
     elementwise: bool = True
     in_article: bool = False

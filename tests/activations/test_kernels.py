@@ -1,6 +1,7 @@
 """The kernels compute what their functions say: against mpmath, against another formula, and at the edges."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -233,3 +234,13 @@ def test_native_is_the_operator_that_the_row_names(row: Activation) -> None:
     operators = [node.op_type for node in model.graph.node if node.name != "y"]
 
     assert sorted(operators) == sorted(row.onnx_op.split(", "))
+
+
+@pytest.mark.parametrize("row", [row for row in ACTIVATIONS.values() if row.composed], ids=lambda row: row.name)
+def test_composed_of_older_operators_it_is_the_same(row: Activation) -> None:
+    x = np.linspace(-20, 20, 801, dtype=np.float32)
+    assert row.composed is not None
+    older = replace(row, native=row.composed)
+    choices = [p for p in row.parameters if p.kind == "choice"]
+    for given in [{p.name: choice} for p in choices for choice in p.choices] or [{}]:
+        np.testing.assert_allclose(run(older, x, "native", **given), run(row, x, "native", **given), atol=2e-6)

@@ -51,6 +51,7 @@ ROW = Activation(
     since_opset=18,
     exact=exact,
     native=lambda x, _: op("Mish", x),
+    composed=lambda x, _: x * op("Tanh", op("Softplus", x)),
     derivative=derivative,
     reference=reference,
     reference_derivative=reference_derivative,
