@@ -8,6 +8,8 @@ split, filled up, or later merged with others'; `model.toml` can say otherwise.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import ml_dtypes
@@ -49,7 +51,8 @@ class Loader:
         Raises:
             ModelUnavailable, ValueError, OSError: it cannot be served; says why.
         """
-        session = Session.load(folder.read_model(path / str(version)), self.device, threads=self.threads)
+        content = folder.read_model(path / str(version))
+        session = Session.load(content, self.device, threads=self.threads)
         inputs, outputs = (tuple(Port.of(spec) for spec in specs) for specs in (session.inputs, session.outputs))
         description = Description.of(session.metadata, overrides)
         _check_labels(description, outputs)
@@ -58,7 +61,18 @@ class Loader:
         if max_batch_size and fixed_rows:  # model.toml says that what the file fixes is a batch: so any number goes
             inputs, outputs = (tuple(port.with_any_rows() for port in ports) for ports in (inputs, outputs))
         rules = replace(overrides.rules, max_batch_size=max_batch_size or fixed_rows)
-        return Model(path.name, version, inputs, outputs, description, session, max_batch_size, fixed_rows, rules)
+        return Model(
+            path.name,
+            version,
+            inputs,
+            outputs,
+            description,
+            session,
+            max_batch_size,
+            fixed_rows,
+            rules,
+            read=partial(_read_again, path / str(version), sha256(content).digest()),
+        )
 
     def _batch(self, session: Session, inputs: Sequence[Port], overrides: Overrides, warm: bool) -> tuple[int, int]:
         """Rows of a run at most, and the number that the file fixes: the model's `max_batch_size` and `fixed_rows`."""
@@ -74,6 +88,16 @@ class Loader:
         if rows is None or (rows != 1 and not (warm and rows_are_independent(session, inputs, rows))):
             return 0, 0
         return (0, rows) if rows else (self.max_batch_size, 0)
+
+
+def _read_again(version: Path, digest: bytes) -> bytes:
+    try:
+        content = folder.read_model(version)
+    except OSError as error:
+        raise ModelUnavailable(f"its file cannot be read again: {error.strerror}") from error
+    if sha256(content).digest() != digest:
+        raise ModelUnavailable("its file has changed since it was loaded; try again when the new one is served")
+    return content
 
 
 def _rows(specs: Sequence[TensorSpec]) -> int | None:

@@ -8,7 +8,7 @@ row. The answer is the same as for one row at a time; that is what independent m
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,6 +143,10 @@ class Execution:
         return Execution(self.outputs, self.rows, self.batch_sizes, self.infer_ns, self.started_ns, queue_ns)
 
 
+def _no_file() -> bytes:
+    raise ModelUnavailable("the model was made without a file")
+
+
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Model:
     """One loaded version of a model.
@@ -151,6 +155,7 @@ class Model:
         max_batch_size: rows of one run at most, where the first axis of all inputs and outputs is a batch; 0 elsewhere.
         fixed_rows: the number of rows that the file fixes, where it fixes one and the rows are independent; else 0.
         rules: how its requests wait and are merged.
+        read: gives the file again that the session was made of; raises `ModelUnavailable` if it has changed.
     """
 
     name: str
@@ -163,6 +168,7 @@ class Model:
     fixed_rows: int = 0
     rules: Rules = field(default_factory=Rules, repr=False)
     statistics: Statistics = field(default_factory=Statistics, repr=False)
+    read: Callable[[], bytes] = field(default=_no_file, repr=False)
     _fitting: set[object] = field(default_factory=set, init=False, repr=False)
     """Names, dtypes and shapes of inputs that were found to fit: a client mostly sends the same again."""
 
