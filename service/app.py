@@ -25,10 +25,25 @@ from service.engine.functions import Functions
 from service.engine.memory import keep_large_blocks
 from service.engine.pool import Pool
 from service.engine.scheduler import Scheduler
+from service.engine.variants import Variants
 from service.engine.watcher import Watcher
 from service.errors import ServiceError, in_words, printable
 from service.logs import Log, LogSettings
-from service.routes import activations, apply, claims, control, infer, metrics, models, ops, schemas, shared_memory, v2
+from service.routes import (
+    activations,
+    apply,
+    claims,
+    compare,
+    control,
+    infer,
+    inspect,
+    metrics,
+    models,
+    ops,
+    schemas,
+    shared_memory,
+    v2,
+)
 from service.routes.direct import Direct
 from service.routes.encodings import Decompressed
 from service.routes.http import error_response, internal_error, json_response
@@ -44,6 +59,22 @@ from service.workers.together import Together
 from service.workers.workers import Alone
 
 log = logging.getLogger("actserve")
+
+ROUTES = (
+    activations,
+    apply,
+    claims,
+    models,
+    inspect,
+    compare,
+    v2,
+    infer,
+    control,
+    shared_memory,
+    ops,
+    metrics,
+)
+"""In the order of the OpenAPI document."""
 
 DESCRIPTION = """Activation functions, and the small CNNs trained with each of them, through ONNX Runtime.
 
@@ -94,7 +125,20 @@ def create_app(settings: Settings) -> Service:
         responses=dict(ERROR_ANSWERS),
         separate_input_output_schemas=False,
     )
-    for module in (activations, apply, claims, models, v2, infer, control, shared_memory, ops, metrics):
+    for module in (
+        activations,
+        apply,
+        claims,
+        models,
+        v2,
+        infer,
+        control,
+        shared_memory,
+        inspect,
+        compare,
+        ops,
+        metrics,
+    ):
         app.include_router(module.router)
     app.add_middleware(Decompressed, max_bytes=settings.max_body_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
@@ -149,6 +193,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
         evidence=measured,
         workers=workers,
         traffic=Traffic(routes, workers),
+        variants=Variants(device, threads=threads, capacity=settings.max_cached_variants),
     )
 
 
@@ -166,7 +211,7 @@ def _document_bodies(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         document = generate()
-        for body in (schemas.Apply, schemas.Predict):
+        for body in (schemas.Apply, schemas.Compare, schemas.Predict):
             document["components"]["schemas"][body.__name__] = body.model_json_schema()
         for path in document["paths"].values():
             for operation in path.values():

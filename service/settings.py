@@ -46,4 +46,11 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(25_000_000, ge=1, description="Most pixels in one image (width by height).")
     max_image_side_pixels: int = Field(8192, ge=1, description="Longest side of an image.")
     max_images: int = Field(64, ge=1, description="Most images in one request.")
+    max_compared: int = Field(32, ge=1, le=256, description="Most models, or functions, in one comparison.")
+    max_cached_variants: int = Field(
+        32, ge=1, description="Sessions kept of models whose activations are swapped or looked at."
+    )
+    max_inspected_elements: int = Field(
+        2**26, ge=1, description="Most numbers in all layers and images of one look into a model; four bytes each."
+    )
     max_cached_activations: int = Field(256, ge=1, description="Activation graphs kept, one a set of parameters.")

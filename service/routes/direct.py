@@ -20,11 +20,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import ServiceError
 from service.routes import infer, models
 from service.routes.http import error_response, internal_error
+from service.routes.pictures import Sent
 from service.routes.state import Services
 from service.routes.traffic import ROUTE
 from service.wire import images
 
-PATHS = re.compile("/v2/models/([^/]+)(?:/versions/([^/]+))?/infer|/v1/models/([^/]+)/predict")
+PATHS = re.compile("/v2/models/([^/]+)(?:/versions/([^/]+))?/infer|/v1/models/([^/~]+)/predict")
 
 INFER = "/v2/models/{name}/infer"
 INFER_VERSION = "/v2/models/{name}/versions/{version}/infer"
@@ -110,7 +111,8 @@ def _predict(name: str, kind: str) -> Answer | None:
         return None
 
     async def answer(body: bytes | memoryview, services: Services) -> Response:
-        return await models.classified(services.repository.find(name), kind, [bytes(body)], models.TOP_K, services)
+        sent = Sent(kind, [bytes(body)])
+        return await models.classified(services.repository.find(name), sent, models.TOP_K, services)
 
     return answer
 

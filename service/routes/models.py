@@ -10,43 +10,39 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from service.engine.entry import Entry
-from service.engine.model import Model, Port
-from service.engine.scheduler import Scheduler
+from service.engine.model import Execution, Model, Port
 from service.engine.session import Tensor
-from service.errors import BadRequest
-from service.routes import examples, schemas
-from service.routes.http import (
-    JSON,
-    JSON_TYPE,
-    MULTIPART,
-    NPY,
-    Pieces,
-    checked,
-    json_response,
-    media_type,
-    query,
-    read_files,
-    unsupported,
-)
+from service.errors import BadRequest, quoted
+from service.routes import examples, pictures, schemas
+from service.routes.http import JSON_TYPE, Pieces, json_response, query
+from service.routes.pictures import Sent
 from service.routes.predictions import predictions
 from service.routes.state import Services, Shared
-from service.settings import Settings
-from service.wire import arrays, datatypes, images
-from service.wire.images import Picture
+from service.wire import arrays, datatypes
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
+
+SWAP = "~"
+"""Stands in a name between a model and the function that takes the place of its activations."""
 
 TOP_K = 3
 """Classes that are ranked where the request does not say."""
 
-SHORT_BODY_BYTES = 2**16
 SHORT_ELEMENTS = 2**14
-SHORT_PIXELS = 2**16
-"""Up to these sizes bodies are read, outputs described and pictures decoded in the event loop: a millisecond or two."""
+"""Up to this size outputs are described in the event loop: a millisecond or two."""
 
 Name = Annotated[
     str,
     Path(description="A model's name.", openapi_examples=examples.path_examples("cnn-relu", "cnn-swish", "cnn-elu")),
+]
+
+
+Activation = Annotated[
+    str | None,
+    Query(
+        description="Another function in the place of the hidden activations; the answer is that of `name~function`.",
+        openapi_examples=examples.path_examples("elu", "tanh"),
+    ),
 ]
 
 
@@ -66,27 +62,17 @@ async def model(name: Name, request: Request, services: Shared) -> Response:
     return json_response(shown(services.repository.entries[name]))
 
 
-PREDICT_BODY = examples.json_body(
-    {"$ref": "#/components/schemas/Predict"},
-    {"an image as a data URL": {"images": [examples.sample_data_url()]}},
-    {
-        "image/jpeg": examples.binary("An image; likewise PNG, WebP, BMP and GIF."),
-        MULTIPART: examples.files("One or more images."),
-        NPY: examples.binary("A tensor N×C×H×W, already preprocessed."),
-    },
-)
-
-
 @router.post(
     "/{name}/predict",
     summary="Classify images",
     responses={200: {"model": schemas.Predicted}},
-    openapi_extra=PREDICT_BODY,
+    openapi_extra=pictures.BODY,
 )
 async def predict(
     name: Name,
     request: Request,
     services: Shared,
+    activation: Activation = None,
     top_k: Annotated[int, Query(ge=1, le=1000, description="How many classes to rank.")] = TOP_K,
 ) -> Response:
     """Run the model on images or on a tensor.
@@ -94,45 +80,65 @@ async def predict(
     The body is an image, multipart with one or more `file`s, JSON with `images` (base64 or data URLs) or `data`
     (a tensor as the model takes it), or a `.npy` file. An image is cropped around its centre and resized to the model's
     size; one that has it keeps its pixels. A binary classifier has both of its classes' probabilities, of one logit.
-    A model that is no classifier answers with its `outputs` as they are.
+    A model that is no classifier answers with its `outputs` as they are. With `activation` the hidden activations are
+    swapped for another function, and the weights are as they were trained.
     """
-    query(request, ["top_k"])
-    model = services.repository.find(name)
-    kind = media_type(request)
-    if kind == MULTIPART:
-        files = await read_files(request, services.settings.max_images)
-        return await classified(model, kind, files, top_k, services)
-    return await classified(model, check_kind(request), [await request.body()], top_k, services)
+    query(request, ["activation", "top_k"])
+    model = await resolve(name, activation, services)
+    sent = await Sent.receive(request, services.settings)
+    return await classified(model, sent, top_k, services)
 
 
-def check_kind(request: Request) -> str:
-    """The content type of a body that is not multipart.
+async def resolve(name: str, activation: str | None, services: Services) -> Model:
+    """A served model, or one with other activations: `cnn-relu` with `elu`, or `cnn-relu~elu`.
 
     Raises:
-        UnsupportedMediaType: it is none that this route reads.
+        NotFound: no such model, or no such function.
+        BadRequest: two functions are asked for, or the model has no activation to swap.
+        ModelUnavailable: it is not served, or its file has changed meanwhile.
     """
-    kind = media_type(request)
-    if kind not in images.CONTENT_TYPES and kind not in (JSON, NPY):
-        raise unsupported(request, (*images.CONTENT_TYPES, MULTIPART, JSON, NPY))
-    return kind
+    model, wanted = parted(name, activation, services)
+    if wanted is None:
+        return model
+    return await services.pool.run(lambda: services.variants.swapped(model, wanted))
 
 
-async def classified(model: Model, kind: str, bodies: list[bytes], top_k: int, services: Services) -> Response:
-    """Decode, run, describe, and count it all in the model's statistics.
+def parted(name: str, activation: str | None, services: Services) -> tuple[Model, str | None]:
+    """The model as it was trained, and the function that is asked for in the place of its activations.
+
+    Raises:
+        NotFound, BadRequest, ModelUnavailable: as `resolve`.
+    """
+    base, _, named = name.partition(SWAP)
+    if named and activation is not None:
+        raise BadRequest(f"{quoted(name)} names a function already; activation={quoted(activation)} is another")
+    model = services.repository.find(base)
+    services.variants.forget(services.repository.models())
+    return model, named or activation or None
+
+
+async def classified(model: Model, sent: Sent, top_k: int, services: Services) -> Response:
+    """Decode, run, describe."""
+    started = time.perf_counter_ns()
+    feeds = await pictures.feeds(model, sent, services)
+    decode_ns = time.perf_counter_ns() - started
+    answer, execution = await seen(model, feeds, top_k, services, decode_ns)
+    times = {"decode": decode_ns, "queue": execution.queue_ns, "compute": execution.infer_ns}
+    answer["timing_ms"] = {stage: round(ns / 1e6, 3) for stage, ns in times.items()}
+    return Pieces([arrays.dumps(answer)], [JSON_TYPE])
+
+
+async def seen(
+    model: Model, feeds: Mapping[str, Tensor], top_k: int, services: Services, decode_ns: int
+) -> tuple[dict[str, object], Execution]:
+    """Run a model, describe what comes out, and count it in the model's statistics.
 
     Args:
-        kind: content type of the body.
-        bodies: the files of a multipart body; else the one body.
+        feeds: what the model's `check` lets through.
+        decode_ns: how long it took to read them.
     """
+    scheduler = services.scheduler
     started = time.perf_counter_ns()
-    scheduler, settings = services.scheduler, services.settings
-    read = await scheduler.work(
-        lambda: _read(model, kind, bodies, settings), short=kind == NPY or sum(map(len, bodies)) <= SHORT_BODY_BYTES
-    )
-    batch = await _batch(model, read, scheduler)
-    feeds = {_only_input(model).name: batch}
-    model.check(feeds)
-    decoded = time.perf_counter_ns()
     try:
         execution = await scheduler.submit(model, feeds)
         ran = time.perf_counter_ns()
@@ -141,19 +147,17 @@ async def classified(model: Model, kind: str, bodies: list[bytes], top_k: int, s
             short=sum(array.size for array in execution.outputs.values()) <= SHORT_ELEMENTS,
         )
     except (Exception, asyncio.CancelledError) as error:
-        model.statistics.record_failure(time.perf_counter_ns() - decoded, error)
+        model.statistics.record_failure(time.perf_counter_ns() - started, error)
         raise
     model.statistics.record(
         execution.rows,
         execution.batch_sizes,
         queue_ns=execution.queue_ns,
-        input_ns=decoded - started,
+        input_ns=decode_ns,
         infer_ns=execution.infer_ns,
         output_ns=time.perf_counter_ns() - ran,
     )
-    times = {"decode": decoded - started, "queue": execution.queue_ns, "compute": execution.infer_ns}
-    answer["timing_ms"] = {stage: round(ns / 1e6, 3) for stage, ns in times.items()}
-    return Pieces([arrays.dumps(answer)], [JSON_TYPE])
+    return answer, execution
 
 
 def _described_outputs(model: Model, outputs: Mapping[str, Tensor], top_k: int) -> dict[str, object]:
@@ -167,73 +171,6 @@ def _described_outputs(model: Model, outputs: Mapping[str, Tensor], top_k: int) 
     if found is not None:
         return answer | {"predictions": found}
     return answer | {"outputs": [_output(name, array) for name, array in outputs.items()]}
-
-
-def _read(model: Model, kind: str, bodies: list[bytes], settings: Settings) -> Tensor | list[Picture]:
-    """A tensor, or pictures of which only the headers have been read."""
-    if kind == JSON:
-        return _from_json(model, bodies[0], settings)
-    if kind == NPY:
-        return arrays.read_npy(bodies[0], max_elements=settings.max_tensor_elements)
-    return _opened(model, bodies, settings)
-
-
-async def _batch(model: Model, read: Tensor | list[Picture], scheduler: Scheduler) -> Tensor:
-    """The model's input; small pictures are decoded in the event loop."""
-    how = model.description.preprocessing
-    if not isinstance(read, list):
-        return read
-    assert how is not None
-    return await scheduler.work(
-        lambda: _stacked([picture.prepared(how) for picture in read]),
-        short=sum(picture.pixels for picture in read) <= SHORT_PIXELS,
-    )
-
-
-def _stacked(pictures: list[Tensor]) -> Tensor:
-    return pictures[0][None] if len(pictures) == 1 else np.stack(pictures)
-
-
-def _only_input(model: Model) -> Port:
-    if len(model.inputs) != 1:
-        names = [port.name for port in model.inputs]
-        raise BadRequest(f"model {model.name!r} takes inputs {names}; send them to /v2/models/{model.name}/infer")
-    return model.inputs[0]
-
-
-def _from_json(model: Model, body: bytes, settings: Settings) -> Tensor | list[Picture]:
-    asked = checked(schemas.Predict, arrays.parse_json(body), "the body")
-    if (asked.images is None) == (asked.data is None):
-        raise BadRequest("the body must hold either 'images' or 'data'")
-    if asked.images is None:
-        port = _only_input(model)
-        if not port.datatype.has_json:
-            place = f"/v2/models/{model.name}/infer"
-            raise BadRequest(f"{port.datatype.name} is not read from JSON; send it as binary data to {place}")
-        return arrays.from_json(asked.data, port.datatype.numpy, name="data", max_elements=settings.max_tensor_elements)
-    _check_count(len(asked.images), settings)
-    limit = settings.max_body_bytes
-    return _opened(
-        model,
-        [images.from_base64(text, name=f"images[{i}]", max_bytes=limit) for i, text in enumerate(asked.images)],
-        settings,
-    )
-
-
-def _check_count(count: int, settings: Settings) -> None:
-    if not 1 <= count <= settings.max_images:
-        raise BadRequest(f"got {count} images, expected 1 to {settings.max_images}")
-
-
-def _opened(model: Model, files: list[bytes], settings: Settings) -> list[Picture]:
-    if model.description.preprocessing is None:
-        raise BadRequest(f"model {model.name!r} does not say how to prepare an image; send a tensor as 'data' or .npy")
-    _check_count(len(files), settings)
-    pixels, side = settings.max_image_pixels, settings.max_image_side_pixels
-    return [
-        Picture.open(content, max_pixels=pixels, max_side=side, name=f"image {index}")
-        for index, content in enumerate(files)
-    ]
 
 
 def _output(name: str, array: Tensor) -> dict[str, object]:

@@ -38,6 +38,18 @@ class Apply(Request):
     derivative: bool = Field(False, description="Answer with the derivative too.")
 
 
+class Compare(Request):
+    data: Any = Field(description=f"A number or nested lists of numbers. {TENSOR_NOTE}")
+    names: list[str] | None = Field(None, description="Which functions; without it all that are elementwise.")
+    dtype: Dtype = Field("float32", description="What to compute in and answer with.")
+    shape: list[int] | None = Field(None, description="With flat data: the shape, row-major.")
+    parameters: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="By the function's name: its parameters by name."
+    )
+    kernel: Kernel = Field("exact", description="`exact` is rounded once; `native` is the bare ONNX operator.")
+    derivative: bool = Field(False, description="Answer with the derivatives too.")
+
+
 class ApplyOptions(BaseModel):
     """The same options in the query, for bodies that are not JSON."""
 
@@ -220,6 +232,95 @@ class Predicted(Answer):
     predictions: list[Prediction] | None = Field(None, description="For classifiers: one for each image.")
     outputs: list[Output] | None = Field(None, description="For other models: their outputs as they are.")
     timing_ms: Timing
+
+
+class HistogramShown(Answer):
+    low: float
+    high: float
+    counts: list[int] = Field(description="Of equal bins from `low` to `high`.")
+
+
+class SpreadShown(Answer):
+    mean: Any = Field(description=TENSOR_NOTE)
+    std: Any
+    min: Any
+    max: Any
+    histogram: HistogramShown
+
+
+class Dead(Answer):
+    count: int
+    share: float
+    channels: list[int] = Field(description="Those whose output is never above 0, for any of the images.")
+
+
+class LayerShown(Answer):
+    layer: int = Field(description="From 1.")
+    activation: str | None = Field(description="None for what is not in the catalogue.")
+    parameters: dict[str, Any] | None
+    name: str = Field(description="The output's name in the ONNX graph.")
+    shape: list[int] = Field(description="Of one image: channels, height, width.")
+    before: SpreadShown
+    after: SpreadShown
+    zeros: float = Field(description="Share of outputs that are exactly 0.")
+    dead: Dead
+    channels: int
+    saturated: float | None = Field(description="Share of inputs where the slope is below 1 % of the steepest.")
+    mean_share: float | None = Field(description="Of the outputs' power: E[f]² / E[f²].")
+    maps: str | None = Field(None, description="With `maps=true`: the first image's, side by side, as a data URL.")
+
+
+class InspectTiming(Answer):
+    decode: float
+    inspect: float
+
+
+class Inspected(Answer):
+    model: str
+    version: str
+    activation: str | None
+    provider: str
+    images: int
+    layers: list[LayerShown]
+    predictions: list[Prediction] | None = Field(description="For classifiers: one for each image.")
+    timing_ms: InspectTiming
+
+
+class ComparedModel(Answer):
+    model: str
+    version: str
+    activation: str | None
+    provider: str
+    predictions: list[Prediction] | None = None
+    outputs: list[Output] | None = None
+    compute_ms: float = Field(description="Of the run that the images were in.")
+    rows_of_run: int | None = Field(description="Images in that run; None where it was made for another request too.")
+
+
+class ComparedFunction(Answer):
+    activation: str
+    parameters: dict[str, Any]
+    data: Any = Field(description=f"The output, nested like the input. {TENSOR_NOTE}")
+    derivative: Any = None
+    provider: str
+
+
+class ComparedActivations(Answer):
+    results: list[ComparedFunction]
+    dtype: Dtype
+    kernel: Kernel
+    shape: list[int]
+
+
+class Vote(Answer):
+    label: str
+    models: list[str]
+
+
+class ComparedModels(Answer):
+    results: list[ComparedModel]
+    agreement: list[list[Vote]] = Field(description="For each image: who sees what, the most frequent label first.")
+    timing_ms: dict[str, float]
 
 
 class GpuShown(Answer):

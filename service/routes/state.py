@@ -11,6 +11,7 @@ from service.engine.pool import Pool
 from service.engine.repository import Repository
 from service.engine.scheduler import Scheduler
 from service.engine.session import Device
+from service.engine.variants import Variants
 from service.logs import Log
 from service.routes.tracing import Tracing
 from service.routes.traffic import Traffic
@@ -31,6 +32,7 @@ class Services:
     evidence: Evidence
     workers: Workers
     traffic: Traffic
+    variants: Variants
 
 
 async def _services(request: Request) -> Services:
