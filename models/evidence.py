@@ -33,6 +33,7 @@ from models.experiments import (
     quick,
     selection,
     sequence,
+    swaps,
 )
 from models.lab import PICTURES, Lab, Result
 from models.train import CHECKPOINTS
@@ -41,7 +42,7 @@ from service.engine.session import runtime_version
 EXPERIMENTS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
     for module in (
-        formulas, affine, selection, cost, gradients, dying, heads, sequence, negative, convergence, depth,
+        formulas, affine, selection, swaps, cost, gradients, dying, heads, sequence, negative, convergence, depth,
     )
 }  # fmt: skip
 """By name, the shortest first."""

@@ -69,6 +69,20 @@ def networks(found: Mapping[str, Card]) -> Iterator[str]:
         )
 
 
+def swaps(evidence: Path) -> Iterator[str]:
+    """A row a network, a column the function in the place of its own; its own stands out."""
+    path = evidence / "swaps.json"
+    if not path.exists():
+        return
+    measured = json.loads(path.read_text())["summary"]
+    yield _row(("model", *measured["functions"]))
+    yield _row(["---"] * (1 + len(measured["functions"])))
+    for model in measured["models"]:
+        shares = {name: f"{100 * share:.1f}" for name, share in measured["accuracy"][model].items()}
+        own = model.partition("-")[2]
+        yield _row((model, *(f"**{share}**" if name == own else share for name, share in shares.items())))
+
+
 def verdicts(found: list[Mapping[str, Any]]) -> Iterator[str]:
     """A row for each thing that the article speaks of, a column a verdict."""
     yield _row(("claims on", *get_args(Verdict)))
@@ -107,6 +121,7 @@ def tables(repository: Path = REPOSITORY, evidence: Path = EVIDENCE) -> dict[str
     return {
         "accuracies": lambda: accuracies(read),
         "networks": lambda: networks(read),
+        "swaps": lambda: swaps(evidence),
         "verdicts": lambda: verdicts(claims(evidence)),
     }
 

@@ -40,6 +40,13 @@ CLAIMS = (
 )
 
 
+SWAPS = {
+    "models": ["cnn-relu", "cnn-tanh"],
+    "functions": ["relu", "tanh"],
+    "accuracy": {"cnn-relu": {"relu": 0.9, "tanh": 0.2}, "cnn-tanh": {"relu": 0.3, "tanh": 0.8}},
+}
+
+
 def document(*claims: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {"article": "Activation functions", "generated": "2026-11-24", "claims": list(claims)} | changes
 
@@ -49,4 +56,5 @@ def write(folder: Path, *claims: dict[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "claims.json").write_text(json.dumps(document(*claims)))
     (folder / "dying.svg").write_bytes(FIGURE)
+    (folder / "swaps.json").write_text(json.dumps({"experiment": "swaps", "summary": SWAPS}))
     return folder

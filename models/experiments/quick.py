@@ -15,6 +15,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "formulas": {},
     "affine": {"pairs": 20},
     "selection": {"count": 20},
+    "swaps": {"functions": ("relu", "tanh")},
     "cost": {"elements": (4096,), "rounds": 3},
     "gradients": {
         "names": ("relu", "leaky_relu", "elu", "swish", "tanh", "sigmoid"),

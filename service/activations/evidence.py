@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -19,12 +19,17 @@ from service.errors import NotFound, did_you_mean, quoted
 log = logging.getLogger("actserve.evidence")
 
 FILE = "claims.json"
+SWAPS = "swaps.json"
+"""The experiment that swaps the activations of the served CNNs."""
 
 ABOUT = (*ACTIVATIONS, "cnn", "choosing", "article")
 """What a claim can be about: a function, or what the article says of CNNs, of choosing, or at large."""
 
 Verdict = Literal["holds", "holds in part", "does not hold here"]
 Text = Annotated[str, Field(min_length=1)]
+
+
+File = TypeVar("File", bound=BaseModel)
 
 
 class InvalidEvidence(Exception):
@@ -95,12 +100,29 @@ class ClaimsFile(_Record):
         return self
 
 
+class Swaps(_Record):
+    """What trained CNNs are worth with another function in the place of their own activations."""
+
+    models: tuple[str, ...]
+    functions: tuple[str, ...]
+    accuracy: Mapping[str, Mapping[str, float]] = Field(
+        description="By model and function: share of validation pictures classified rightly."
+    )
+
+
+class _Experiment(BaseModel):
+    """What is read of an experiment's file."""
+
+    summary: Swaps
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is served: claims by id, in the article's order, and figures by file name."""
+    """What is served: claims by id, in the article's order, figures by file name, and what swapped CNNs are worth."""
 
     claims: Mapping[str, Claim] = field(default_factory=dict)
     figures: Mapping[str, bytes] = field(default_factory=dict)
+    swaps: Swaps | None = None
 
     def find(self, name: str) -> Claim:
         """Return the claim of that id.
@@ -130,27 +152,31 @@ class Evidence:
 
 
 def read(folder: Path) -> Evidence:
-    """Read the claims in a folder, and their figures; none where there is no file.
+    """Read what is served of a folder: the claims and their figures, and the swaps; nothing where there is no file.
 
     Raises:
-        InvalidEvidence: the file does not have its form, or a figure is missing.
+        InvalidEvidence: a file does not have its form, or a figure is missing.
     """
-    path = folder / FILE
+    file = _parsed(folder / FILE, ClaimsFile)
+    claims = file.claims if file else ()
+    names = sorted({claim.figure for claim in claims if claim.figure is not None})
+    measured = _parsed(folder / SWAPS, _Experiment)
+    return Evidence(
+        {claim.id: claim for claim in claims},
+        {name: _figure(folder / name) for name in names},
+        measured.summary if measured else None,
+    )
+
+
+def _parsed(path: Path, form: type[File]) -> File | None:
+    """The file's content; None where there is no file."""
     try:
-        content = path.read_bytes()
+        return form.model_validate_json(path.read_bytes(), strict=True)
     except FileNotFoundError:
-        log.info("no claims are served: there is no %s", path)
-        return Evidence()
+        log.info("there is no %s, so what it says is not served", path)
+        return None
     except OSError as error:
         raise _unreadable(path, error) from error
-    claims = _parsed(path, content).claims
-    names = sorted({claim.figure for claim in claims if claim.figure is not None})
-    return Evidence({claim.id: claim for claim in claims}, {name: _figure(folder / name) for name in names})
-
-
-def _parsed(path: Path, content: bytes) -> ClaimsFile:
-    try:
-        return ClaimsFile.model_validate_json(content, strict=True)
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(map(str, fault["loc"])) or "the file"

@@ -9,12 +9,13 @@ import numpy as np
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from service.activations.evidence import Swaps
 from service.engine import inspection
 from service.engine.inspection import Layer, Spread
 from service.engine.model import Model
 from service.engine.patterns import Site
 from service.engine.session import Tensor
-from service.errors import PayloadTooLarge
+from service.errors import NotFound, PayloadTooLarge
 from service.routes import pictures, schemas
 from service.routes.http import json_response, query
 from service.routes.models import TOP_K, Activation, Name, parted
@@ -114,3 +115,13 @@ def _picture(maps: Tensor) -> str:
     plane = maps.reshape(len(maps), *(maps.shape[1:] if maps.ndim == 3 else (1, -1)))
     png, _, _ = images.encode_png(inspection.sheet(plane))
     return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+@router.get("/swaps", response_model=Swaps, summary="What swapped CNNs are worth")
+async def swaps(request: Request, services: Shared) -> Response:
+    """The accuracy that each CNN keeps with each function in the place of its own; 404 where it was not measured."""
+    query(request, [])
+    measured = services.evidence.swaps
+    if measured is None:
+        raise NotFound("it has not been measured; `python -m models.evidence swaps` does so")
+    return json_response(measured.model_dump())

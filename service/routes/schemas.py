@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.activations.evidence import Claim
+from service.activations.evidence import Swaps as Swaps  # an answer as it is
 
 Kernel = Literal["exact", "native"]
 Dtype = Literal["float16", "float32", "float64"]

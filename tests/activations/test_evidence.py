@@ -12,7 +12,7 @@ from service.activations.evidence import Evidence, InvalidEvidence, read
 from service.errors import NotFound
 from service.logs import LOGGER
 from service.settings import PACKAGED_EVIDENCE
-from tests.claiming import CLAIMS, DEAD, FIGURE, claim, document, write
+from tests.claiming import CLAIMS, DEAD, FIGURE, SWAPS, claim, document, write
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -21,6 +21,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
     assert list(found.claims) == [each["id"] for each in CLAIMS]
     assert found.figures == {"dying.svg": FIGURE}
+    assert found.swaps is not None
+    assert json.loads(found.swaps.model_dump_json()) == SWAPS
     for given, got in zip(CLAIMS, found.claims.values(), strict=True):
         numbers = [{"p": None} | number for number in given["numbers"]]
         assert got.model_dump(mode="json") == given | {"numbers": numbers}
@@ -32,7 +34,22 @@ def test_a_missing_file_is_no_claims_and_a_line_in_the_log(
     monkeypatch.setattr(LOGGER, "propagate", True)
     with caplog.at_level(logging.INFO, "actserve"):
         assert read(tmp_path / "nowhere") == Evidence()
-    assert f"no claims are served: there is no {tmp_path}/nowhere/claims.json" in caplog.messages
+    for name in ("claims.json", "swaps.json"):
+        assert f"there is no {tmp_path}/nowhere/{name}, so what it says is not served" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ("{}", "summary: Field required"),
+        ('{"summary": {"models": [], "functions": []}}', "summary.accuracy: Field required"),
+        ("[", "the file: Invalid JSON"),
+    ],
+)
+def test_swaps_that_do_not_fit_are_refused(tmp_path: Path, content: str, place: str) -> None:
+    (tmp_path / "swaps.json").write_text(content)
+    with pytest.raises(InvalidEvidence, match="swaps.json: " + place):
+        read(tmp_path)
 
 
 def refusal(folder: Path, content: str | bytes) -> str:

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="the group `train` is not installed"
 
 from models import evidence, export  # noqa: E402  # only where torch is there
 from models.architecture import ACTIVATIONS  # noqa: E402
-from models.experiments import affine, cost, formulas, selection  # noqa: E402
+from models.experiments import affine, cost, formulas, selection, swaps  # noqa: E402
 from models.lab import Lab  # noqa: E402
 from models.train import TASKS  # noqa: E402
 from service.activations.evidence import ClaimsFile  # noqa: E402
@@ -85,6 +85,19 @@ def test_what_activations_hold_back_is_seen(lab: Lab, repository: Path) -> None:
     assert swish["zeros"] < 0.01
     assert all(len(run["layers"]) == 7 for run in result["runs"])
     assert is_svg(selection.draw(result))
+
+
+def test_swaps_are_measured_for_every_pair(lab: Lab, repository: Path) -> None:
+    """With its own function a network is what it was."""
+    result = swaps.run(lab, repository=repository, functions=("relu", "tanh", "identity"))
+    summary = result["summary"]
+    own = {run["model"]: run["accuracy"] for run in affine.run(lab, repository=repository, pairs=20)["runs"]}
+
+    assert set(summary["models"]) == set(NAMES) - {"binary-relu"}
+    assert summary["accuracy"]["cnn-relu"]["relu"] == own["cnn-relu"]
+    assert summary["accuracy"]["cnn-identity"]["identity"] == own["cnn-identity"]
+    assert all(set(row) == {"relu", "tanh", "identity"} for row in summary["accuracy"].values())
+    assert is_svg(swaps.draw(result))
 
 
 def test_costs_are_ratios_within_a_round(lab: Lab, repository: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from onnx import helper
 
 from models import report
+from tests.claiming import SWAPS
 from tests.engine.making import plain
 
 CALIBRATION = {"ece": 0.0312, "ece_floor_95": 0.011, "nll": 0.4567}
@@ -74,3 +75,14 @@ def test_only_tables_are_written_anew(repository: Path) -> None:
     assert report.filled(written, report.tables(repository, repository)) == written
     with pytest.raises(KeyError, match="nonsense"):
         report.filled(page.replace("accuracies", "nonsense"), report.tables(repository, repository))
+
+
+def test_swaps_are_a_row_a_model_whose_own_function_stands_out(tmp_path: Path) -> None:
+    assert list(report.swaps(tmp_path)) == []
+    (tmp_path / "swaps.json").write_text(json.dumps({"summary": SWAPS}))
+    assert list(report.swaps(tmp_path)) == [
+        "| model | relu | tanh |",
+        "| --- | --- | --- |",
+        "| cnn-relu | **90.0** | 20.0 |",
+        "| cnn-tanh | 30.0 | **80.0** |",
+    ]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from tests.claiming import SWAPS
 from tests.engine.making import plain, put
 from tests.engine.networks import network, node
 from tests.routes.conftest import application
@@ -145,3 +146,10 @@ def test_a_wrong_request_is_told(client: TestClient, horse: bytes, path: str, st
     response = send(client, path, horse, JPEG)
     assert response.status_code == status
     assert text in response.text
+
+
+def test_what_swaps_leave_is_served_where_it_was_measured(client: TestClient, tmp_path: Path) -> None:
+    assert answered(client.get("/v1/swaps")) == SWAPS
+    refused(client.get("/v1/swaps?model=cnn-relu"), 400)
+    with application(evidence=tmp_path) as other:
+        assert "has not been measured" in refused(other.get("/v1/swaps"), 404)

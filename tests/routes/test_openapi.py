@@ -158,7 +158,7 @@ def test_every_example_is_answered_as_documented(admin_client: TestClient, docum
                 checked.add(model.__name__)
     assert checked == {
         "Activations", "ActivationWithAccuracy", "Applied", "Curve", "Guide", "Models", "ModelShown", "Predicted",
-        "DeviceShown", "Claims", "Claim", "Inspected", "ComparedModels", "ComparedActivations",
+        "DeviceShown", "Claims", "Claim", "Inspected", "ComparedModels", "ComparedActivations", "Swaps",
     }  # fmt: skip
 
 
