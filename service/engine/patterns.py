@@ -17,7 +17,6 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from service.activations.catalogue import ACTIVATIONS
 
@@ -213,7 +212,10 @@ def _swish(computed: NDArray[Any]) -> tuple[str, Mapping[str, object]] | None:
 
 
 def _computed(wiring: _Wiring, inside: Sequence[int], before: str, after: str, opset: int) -> NDArray[Any] | None:
-    """What the group makes of the grid; None if it cannot be run by itself, as with constants of another dtype."""
+    """What the group makes of the grid; None if it cannot be run by itself."""
+    # Here, because it takes 12 MB and a tenth of a second, and few look into a network.
+    from onnx.reference import ReferenceEvaluator
+
     nodes = [wiring.graph.node[place] for place in inside]
     names = {name for node in nodes for name in node.input} & wiring.constants.keys()
     constants = [numpy_helper.from_array(wiring.constants[name].astype(np.float32), name) for name in names]
