@@ -271,7 +271,7 @@ def measure(plain: Session, calibrated: Session, source: Source, temperature: fl
 def card(saved: Mapping[str, Any], source: Source, net: ActNet, measured: Mapping[str, object]) -> dict[str, object]:
     """What the model is and how it came to be."""
     counted = size(net.head.out_features)
-    augmentation = f"mirror, shift by up to {PADDING} pixels, cutout; {SHRUNK} pixels a side in the first epochs"
+    augmentation = f"mirror, shift by up to {PADDING} pixels; {SHRUNK} pixels a side in the first epochs"
     return {
         "data": {"name": "CIFAR-10, recompressed as JPEG", **source.described},
         "recipe": saved["recipe"] | {"augmentation": augmentation},

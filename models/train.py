@@ -29,9 +29,13 @@ CHECKPOINTS = Path("models/checkpoints")
 HELD_OUT = 20
 """One picture of so many, of each class, is kept out of training."""
 
-LEARNING_RATES = (0.05, 0.1, 0.2)
-"""Tried in short runs. Not higher: weight decay has no time to act in a short run, which finds 0.1, 0.3 and 1 equally
-good for cnn-relu; over 80 epochs 0.3 gave 87.6 % of the validation pictures and 0.1 gave 88.7 % (2026-11, one seed)."""
+RECIPE = Recipe(epochs=40, optimizer="Muon", peak_learning_rate=0.02, warm_up=0.15, cutout=0, shrunk=0.25)
+"""The same for every activation, but for the learning rate. Tried for cnn-relu, on validation pictures, one seed each,
+2026-11: SGD 87.2 % in 50 epochs, 87.8 % in 80; Muon in 12 epochs 84.2 % with a cutout of 10 pixels, at learning rates
+from 0.012 to 0.03, and 85.5 % without."""
+
+LEARNING_RATES = (0.01, 0.02, 0.04)
+"""Tried in short runs."""
 SEARCH_PART = 4
 """The search for the learning rate takes each so-manieth picture."""
 SEARCH_EPOCHS = 6
@@ -105,8 +109,8 @@ def train(task: Task, recipe: Recipe, pictures: Pictures, folder: Path) -> Path:
 def choose_rate(task: Task, recipe: Recipe, pictures: Pictures, folder: Path, epochs: int = SEARCH_EPOCHS) -> float:
     """The lowest learning rate that, in a short run, is within one standard error of the best on the held-out pictures.
 
-    The lowest: what a short run cannot tell apart, a long one can, and it favours the lower rate (`LEARNING_RATES`).
-    What was found for long runs of this length is remembered in the folder.
+    The lowest: what a short run cannot tell apart, a long one can, and with SGD it favoured the lower rate. What was
+    found for long runs of this length is remembered in the folder.
 
     Args:
         epochs: of a short run.
@@ -144,7 +148,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("models", nargs="*", metavar="model", help=f"of {', '.join(TASKS)}; default: all")
     parser.add_argument("--data", type=Path, required=True, help="a zip or folder of CIFAR-10, or its official files")
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS)
-    parser.add_argument("--epochs", type=int, default=Recipe().epochs)
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
     parser.add_argument("--quick", action="store_true", help="one epoch of everything, to see that it works")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     options = parser.parse_args(arguments)
@@ -156,7 +160,7 @@ def main(arguments: list[str]) -> None:
     epochs, search = (QUICK_EPOCHS, QUICK_EPOCHS) if options.quick else (options.epochs, SEARCH_EPOCHS)
     for seed in options.seeds:
         for name in options.models or TASKS:
-            recipe = Recipe(epochs=epochs, seed=seed)
+            recipe = replace(RECIPE, epochs=epochs, seed=seed)
             rate = choose_rate(TASKS[name], recipe, pictures, options.checkpoints, search)
             train(TASKS[name], replace(recipe, peak_learning_rate=rate), pictures, options.checkpoints)
 

@@ -38,7 +38,7 @@ def test_pictures_become_served_models(source: Path, tmp_path: Path) -> None:
         assert model.description.card["data"]["train"]["images"] == 630
         assert model.description.card["data"]["held_out"]["images"] == 30
     for name in names:
-        assert set(json.loads(rates(TASKS[name], checkpoints, 1).read_text())) == {"0.05", "0.1", "0.2"}
+        assert set(json.loads(rates(TASKS[name], checkpoints, 1).read_text())) == {"0.01", "0.02", "0.04"}
 
 
 def test_the_command_goes_on_where_it_stopped(source: Path, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ class Untrainable(Task):
 
 @pytest.mark.parametrize(
     ("accuracies", "chosen"),
-    [((0.1, 0.9, 0.3), 0.1), ((0.1, 0.3, 0.9), 0.2), ((0.1, 0.79, 0.8), 0.1), ((0.9, 0.9, 0.9), 0.05)],
+    [((0.1, 0.9, 0.3), 0.02), ((0.1, 0.3, 0.9), 0.04), ((0.1, 0.79, 0.8), 0.02), ((0.9, 0.9, 0.9), 0.01)],
 )
 def test_of_rates_that_cannot_be_told_apart_the_lowest_is_chosen(
     tmp_path: Path, source: Path, accuracies: tuple[float, ...], chosen: float
