@@ -18,6 +18,8 @@ from service.errors import BadRequest
 SATURATED = 0.01
 """An input is saturated where the slope is less than this share of the function's steepest."""
 BINS = 41
+SHEET_MAPS, SHEET_SIDE = 256, 64
+"""Of a sheet: how many feature maps, and pixels of a side of each, at most."""
 STEEPEST_OVER = np.linspace(-20.0, 20.0, 40_001)
 SOFTMAX_STEEPEST = 0.25
 """Of p·(1 − p), softmax's slope along its own axis."""
@@ -145,7 +147,12 @@ def _histogram(finite: NDArray[np.float64]) -> Histogram:
 
 
 def sheet(maps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The feature maps [channels, height, width] of one picture side by side in a square, [H, W, 1]; 0 in between."""
+    """The feature maps [channels, height, width] of one picture side by side in a square, [H, W, 1]; NaN in between.
+
+    Of larger maps every other pixel or less, and of very many the first ones: it is to be looked at.
+    """
+    step = math.ceil(max(maps.shape[1:]) / SHEET_SIDE)
+    maps = maps[:SHEET_MAPS, ::step, ::step]
     channels, height, width = maps.shape
     columns = math.ceil(math.sqrt(channels))
     rows = math.ceil(channels / columns)

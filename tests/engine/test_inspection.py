@@ -120,6 +120,12 @@ def test_feature_maps_lie_in_a_square_with_gaps() -> None:
     assert np.isnan(page[3:, 3:]).all()
 
 
+def test_large_maps_are_thinned_out_and_many_cut_short() -> None:
+    assert sheet(np.zeros((1, 130, 20), np.float32)).shape == (44, 7, 1)
+    assert sheet(np.zeros((300, 1, 1), np.float32)).shape == (31, 31, 1)
+    assert sheet(np.zeros((1, 64, 64), np.float32)).shape == (64, 64, 1)
+
+
 def test_the_steepest_slopes_are_known() -> None:
     known = {"sigmoid": 0.25, "tanh": 1.0, "relu": 1.0, "swish": 1.0998, "gelu": 1.1289, "mish": 1.0885}
     for name, steepest in known.items():
