@@ -15,6 +15,7 @@
   x ModelUnavailable        503  the model is in the repository but could not be loaded
   x QueueFull               503  as many rows wait for the model as may
   x QueueTimeout            503  the request's own `timeout` passed before it was its turn
+  x ClientLeft              499  the client closed the connection while its request waited; nobody reads this answer
 
 The text goes to the client as `{"error": text}`: facts and names from the request, never paths or internals.
 Anything else that is raised is our fault: logged whole, answered with a fixed text and 500.
@@ -32,7 +33,7 @@ MAX_TEXT_LENGTH = 500
 class ServiceError(Exception):
     """Base class; not raised itself."""
 
-    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
     headers: ClassVar[Mapping[str, str]] = {}
     """Headers that go with the status."""
 
@@ -93,6 +94,10 @@ class QueueFull(ServiceError):
 
 class QueueTimeout(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class ClientLeft(ServiceError):
+    status = 499
 
 
 class ModelUnavailable(ServiceError):

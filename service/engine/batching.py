@@ -18,15 +18,18 @@ import heapq
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 
+from service.engine import callers
+from service.engine.callers import Left
 from service.engine.model import Execution
 from service.engine.rules import Rules
 from service.engine.session import Tensor
-from service.errors import ModelUnavailable, QueueFull, QueueTimeout
+from service.errors import ClientLeft, ModelUnavailable, QueueFull, QueueTimeout
 
 Feeds: TypeAlias = Mapping[str, Tensor]
 
@@ -51,6 +54,7 @@ class _Ticket:
     arrived_ns: int
     deadline_ns: int | None
     answer: asyncio.Future[Execution]
+    left: Left
 
     def fail(self, error: BaseException) -> None:
         if not self.answer.done():
@@ -107,7 +111,15 @@ class Batcher:
         loop = asyncio.get_running_loop()
         now = self.clock()
         limit_us = self.rules.default_timeout_microseconds if timeout_us is None else timeout_us
-        ticket = _Ticket(run, feeds, rows, now, now + limit_us * 1000 if limit_us else None, loop.create_future())
+        ticket = _Ticket(
+            run,
+            feeds,
+            rows,
+            now,
+            now + limit_us * 1000 if limit_us else None,
+            loop.create_future(),
+            callers.current(),
+        )
         line = self._lines.setdefault(self._key(feeds), [])
         heapq.heappush(line, (priority or LOWEST, next(self._numbers), ticket))
         self.waiting_rows += rows
@@ -150,12 +162,17 @@ class Batcher:
                 if self._lines and self._woken is None:
                     self._wake()  # and not at once: the loop has other work too
                 return
-            task = asyncio.get_running_loop().create_task(self._answer(batch))
+            # In a context of its own: this one is that of one of the requests, whose client may leave.
+            task = asyncio.get_running_loop().create_task(self._answer(batch), context=Context())
             self._running.add(task)
             task.add_done_callback(self._done)
 
     async def _answer(self, batch: Sequence[_Ticket]) -> None:
-        self._hand_out(await self.elsewhere(lambda: _outcomes(batch)))
+        try:
+            outcomes = await self.elsewhere(lambda: _outcomes(batch))
+        except Exception as error:  # it could not be run at all; nobody must wait for ever
+            outcomes = [([ticket], error) for ticket in batch]
+        self._hand_out(outcomes)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -218,6 +235,9 @@ class Batcher:
 
     def _is_due(self, ticket: _Ticket, now: int) -> bool:
         if ticket.answer.done():
+            return False
+        if ticket.left():
+            ticket.fail(ClientLeft("the client left while its request waited"))
             return False
         if ticket.deadline_ns is not None and now > ticket.deadline_ns:
             waited = (now - ticket.arrived_ns) // 1000

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from service.engine import callers
+from service.errors import ClientLeft
+
 T = TypeVar("T")
 
 
@@ -19,8 +22,19 @@ class Pool:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="actserve")
 
     async def run(self, call: Callable[[], T]) -> T:
-        """Run the call in a thread; what it raises is raised here."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        """Run the call in a thread; what it raises is raised here.
+
+        Raises:
+            ClientLeft: whoever asked for it left while it waited for a thread.
+        """
+        left = callers.current()
+
+        def unless_left() -> T:
+            if left():
+                raise ClientLeft("the client left while its request waited")
+            return call()
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, unless_left)
 
     def close(self) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from service.errors import ModelFailed, QueueFull, QueueTimeout
+from service.errors import ClientLeft, ModelFailed, QueueFull, QueueTimeout
 from service.workers import histogram
 from service.workers.blocks import Block
 
@@ -168,7 +168,7 @@ class Statistics:
 def _reason(error: BaseException) -> str:
     if isinstance(error, QueueFull | QueueTimeout):
         return "REJECTED"
-    if isinstance(error, asyncio.CancelledError):
+    if isinstance(error, asyncio.CancelledError | ClientLeft):
         return "CANCELED"
     return "BACKEND" if isinstance(error, ModelFailed) else "OTHER"
 

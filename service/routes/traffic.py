@@ -7,13 +7,15 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.engine import callers
+from service.errors import ClientLeft
 from service.workers import histogram
 from service.workers.workers import Workers
 
 ELSEWHERE = "none"
 """The route of requests that no route matches; their paths are the client's, and without bound."""
 
-LEFT = 499
+LEFT = ClientLeft.status
 """The status of a request whose client left before it was answered, as nginx writes it."""
 
 STATUSES = (*(status.value for status in HTTPStatus if status >= 200), LEFT)
@@ -94,12 +96,23 @@ class Counted:
                 status = message["status"]
             await send(message)
 
+        callers.watch(_left(receive))
         traffic.in_flight += 1
         try:
             await self._app(scope, receive, watched)
         finally:
             traffic.in_flight -= 1
             traffic.count(_route(scope), status, time.perf_counter_ns() - started)
+
+
+def _left(receive: Receive) -> callers.Left:
+    """Whether the client has left.
+
+    ASGI says so only to who waits for its next message, which would take a task for each request. Of uvicorn the object
+    whose method `receive` is knows it; under another server nobody is seen to leave.
+    """
+    cycle = getattr(receive, "__self__", None)
+    return lambda: bool(getattr(cycle, "disconnected", False))
 
 
 def _route(scope: Scope) -> str:

@@ -1,6 +1,7 @@
 """Requests are merged by rows, each gets its own rows back, and nobody suffers for another's fault or departure."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.engine.batching import Batcher
+from service.engine import callers
+from service.engine.batching import Batcher, Outcome
 from service.engine.model import Execution
+from service.engine.pool import Pool
 from service.engine.rules import Rules
-from service.errors import BadRequest, ModelUnavailable, QueueFull, QueueTimeout
+from service.errors import BadRequest, ClientLeft, ModelUnavailable, QueueFull, QueueTimeout
 
 T = TypeVar("T")
 Feeds = Mapping[str, np.ndarray]
@@ -594,5 +597,71 @@ def test_a_batch_gives_each_request_what_it_gets_alone(
             else:
                 assert ys(answer) == [-float(value) for value in values]
         assert it.batcher.waiting_rows == 0
+
+    run(main())
+
+
+def leaving(it: Made, left: list[str], name: str, *values: float) -> asyncio.Task[Execution]:
+    """Ask for a client who leaves when its name is in the list."""
+
+    async def ask() -> Execution:
+        callers.watch(lambda: name in left)
+        return await it.ask(*values)
+
+    return asyncio.get_running_loop().create_task(ask())
+
+
+def test_what_a_client_that_left_was_waiting_for_is_not_run() -> None:
+    async def main() -> None:
+        gate, left = Gate(), []
+        it = made(gate)
+        first = it.ask(0)
+        await settle()
+        gone, stays = leaving(it, left, "gone", 1), leaving(it, left, "stays", 2)
+        await settle()
+        left.append("gone")
+        await gate.let_through()
+        await gate.let_through()
+
+        assert (ys(first), float((await stays).outputs["y"][0, 0])) == ([0], -2)
+        with pytest.raises(ClientLeft):
+            await gone
+        assert (it.model.sizes, it.batcher.waiting_rows) == ([1, 1], 0)
+
+    run(main())
+
+
+def test_a_run_is_made_for_all_of_its_requests_whoever_leaves() -> None:
+    """It must not depend on the client whose request has set it off."""
+
+    async def main() -> None:
+        left: list[str] = []
+        pool = Pool(1)
+        it = Made(Model(Clock()), Batcher(Rules(max_batch_size=8), pool.run))
+        busy, go_on = threading.Event(), threading.Event()
+        held = asyncio.ensure_future(pool.run(lambda: busy.set() or go_on.wait(10)))
+        await asyncio.to_thread(busy.wait, 10)
+        one, other = leaving(it, left, "one", 1), leaving(it, left, "other", 2)
+        await settle()  # both are in a run that waits for the thread
+        left += ["one", "other"]
+        go_on.set()
+        await held
+        answers = await asyncio.gather(one, other)
+        pool.close()
+        assert [float(answer.outputs["y"][0, 0]) for answer in answers] == [-1, -2]
+        assert it.model.sizes == [2]
+
+    run(main())
+
+
+def test_a_run_that_cannot_be_made_is_an_error_for_all_of_its_requests() -> None:
+    async def main() -> None:
+        async def nowhere(_: object) -> list[Outcome]:
+            raise RuntimeError("no thread")
+
+        it = Made(Model(Clock()), Batcher(Rules(max_batch_size=8), nowhere))
+        found = await asyncio.gather(it.ask(1), it.ask(2), return_exceptions=True)
+        assert [str(error) for error in found] == ["no thread", "no thread"]
+        await it.batcher.close()
 
     run(main())

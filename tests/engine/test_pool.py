@@ -5,7 +5,9 @@ import threading
 
 import pytest
 
+from service.engine import callers
 from service.engine.pool import Pool
+from service.errors import ClientLeft
 
 
 def test_a_call_runs_in_another_thread() -> None:
@@ -50,3 +52,35 @@ def test_calls_beyond_the_threads_wait_their_turn() -> None:
     pool.close()
 
     assert waiting
+
+
+def test_what_a_client_that_left_was_waiting_for_is_not_called() -> None:
+    """Only if it left before a thread was free."""
+    started, release, called = threading.Event(), threading.Event(), []
+    left = threading.Event()
+
+    def first() -> None:
+        started.set()
+        release.wait(10)
+
+    async def asked() -> None:
+        callers.watch(left.is_set)
+        await pool.run(lambda: called.append("for the one that left"))
+
+    async def main() -> None:
+        busy = asyncio.create_task(pool.run(first))
+        await asyncio.to_thread(started.wait, 10)
+        gone = asyncio.create_task(asked())
+        other = asyncio.create_task(pool.run(lambda: called.append("for another")))
+        await asyncio.sleep(0)
+        left.set()
+        release.set()
+        await busy
+        await other
+        with pytest.raises(ClientLeft):
+            await gone
+
+    pool = Pool(1)
+    asyncio.run(main())
+    pool.close()
+    assert called == ["for another"]
