@@ -16,11 +16,14 @@ run: setup
 
 test: setup-dev check
 
+# A process for each processor; what a file's tests share is made once.
+PARALLEL = --numprocesses auto --dist loadfile
+
 check:
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
 # Measures every kernel against mpmath; takes some minutes.
 accuracy: setup-dev
@@ -46,7 +49,7 @@ models evidence: export MALLOC_TRIM_THRESHOLD_ = 1000000000000
 
 # The tests of training and of the experiments, which need torch; `make test` skips them.
 test-models: setup-dev .venv/train.stamp
-	$(BIN)/python -m pytest tests/models
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) tests/models
 
 # Measures every served classifier again through the service, and fails if one is not as accurate as its card says.
 # DATA: CIFAR-10 as for `models`. URL: of a running service; without it one is started. LIMIT, MODELS: a part of it
