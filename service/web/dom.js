@@ -27,7 +27,7 @@ export const english = (tag, text, attributes = {}) => el(tag, { lang: "en", ...
 /** A number as people read it; NaN and the infinities come as words. */
 export function shown(value, digits = 4) {
   if (value === null || value === undefined) return "—";
-  if (typeof value !== "number") return String(value);
+  if (typeof value !== "number") return String(value).replace("-", "−").replace("Infinity", "∞");
   if (value === 0) return "0";
   const size = Math.abs(value);
   const text = size >= 1e5 || size < 1e-3 ? value.toExponential(digits - 2) : String(Number(value.toPrecision(digits)));

@@ -3,7 +3,7 @@
 
 import { postJson } from "./api.js";
 
-const LARGEST = { float16: 65504, float32: 3e38, float64: 1e308 };
+const LARGEST = { float16: 65504, float32: 3.4e38, float64: 1.79e308 };
 const SMALLEST = 2 ** -10;
 const COARSE = 400;
 const FINE = 64;
@@ -12,7 +12,7 @@ const ROUNDS = 3;
 /** From −largest to the largest, with equal steps in magnitude, and 0. */
 function magnitudes(largest) {
   const step = (Math.log(largest) - Math.log(SMALLEST)) / (COARSE - 1);
-  const up = Array.from({ length: COARSE }, (_, at) => Math.min(largest, SMALLEST * Math.exp(step * at)));
+  const up = Array.from({ length: COARSE }, (_, at) => Math.min(largest, Math.exp(Math.log(SMALLEST) + step * at)));
   return [...up.map((x) => -x).reverse(), 0, ...up];
 }
 
@@ -28,7 +28,8 @@ async function outputs(row, parameters, dtype, x, signal) {
 /** The pair of neighbours, from the outside inwards, between which the output first changes; null if it never stays. */
 function lastChange(x, y) {
   const at = y.findIndex((each) => each !== y[0]);
-  return at === -1 ? { limit: y[0], flat: x.at(-1), moving: null } : at > 1 ? { limit: y[0], flat: x[at - 1], moving: x[at] } : null;
+  if (at === -1) return { limit: y[0], flat: x.at(-1), moving: null };
+  return at > 1 ? { limit: y[0], flat: x[at - 1], moving: x[at] } : null;
 }
 
 async function narrowed(found, ask) {
@@ -43,6 +44,13 @@ async function narrowed(found, ask) {
   return { from: flat, limit: found.limit };
 }
 
+/** With the end as the dtype has it: what was asked for is rounded before the function sees it. */
+async function rounded(end, dtype, signal) {
+  if (!end) return null;
+  const { data } = await postJson("/v1/activations/identity", { data: [end.from], dtype }, signal);
+  return { ...end, from: data[0] };
+}
+
 /** In each direction `{from, limit}`, or null where the output changes for ever: `{minus, plus}`. */
 export async function saturation(row, parameters, dtype, signal) {
   const ask = (x) => outputs(row, parameters, dtype, x, signal);
@@ -50,5 +58,5 @@ export async function saturation(row, parameters, dtype, signal) {
   const y = await ask(x);
   const ends = { minus: lastChange(x, y), plus: lastChange([...x].reverse(), [...y].reverse()) };
   const found = await Promise.all(Object.values(ends).map((end) => end && narrowed(end, ask)));
-  return { minus: found[0], plus: found[1] };
+  return { minus: await rounded(found[0], dtype, signal), plus: await rounded(found[1], dtype, signal) };
 }
