@@ -13,7 +13,7 @@ SIZE = {"width": 1280, "height": 1000}
 VIEWS = {
     "functions": "#functions?names=relu,leaky_relu,elu,swish&about=elu&elu.alpha=0.5",
     "compare": "#compare?sample=horse",
-    "inside": "#inside?model=cnn-relu&activation=elu&sample=horse",
+    "inside": "#inside?model=cnn-relu&activation=tanh&sample=horse",
     "claims": "#claims?about=relu",
 }
 

@@ -88,6 +88,7 @@ function chip(row) {
 function toggle(name, on) {
   state.names = rows.map((row) => row.name).filter((each) => (each === name ? on : state.names.includes(each)));
   drawParameters();
+  say(null);
   refresh();
 }
 
@@ -97,7 +98,9 @@ function drawParameters() {
   byId("f-parameters").replaceChildren(...drawn.map((row) =>
     el("fieldset", { class: "tile" },
       el("legend", {}, `${t("parametersOf")} ${row.title}`),
-      ...movable(row).map((parameter) => (parameter.kind === "choice" ? choice(row, parameter) : slider(row, parameter))))));
+      ...movable(row).flatMap((parameter) => [
+        parameter.kind === "choice" ? choice(row, parameter) : slider(row, parameter),
+        english("p", parameter.description, { class: "quiet" })]))));
 }
 
 function choice(row, parameter) {
@@ -122,11 +125,12 @@ function slider(row, parameter) {
   };
   range.addEventListener("input", () => set(range, field));
   field.addEventListener("change", () => set(field, range));
-  return el("div", { class: "parameter", title: parameter.description }, el("span", { "aria-hidden": "true" }, parameter.name), range, field);
+  return el("div", { class: "parameter" }, el("span", { "aria-hidden": "true" }, parameter.name), range, field);
 }
 
 function setParameter(row, parameter, value) {
   state.parameters[`${row.name}.${parameter.name}`] = value;
+  say(null);
   refresh();
 }
 
@@ -150,7 +154,7 @@ function refresh() {
 const drawn = latest(async (signal) => {
   if (!(state.min < state.max)) throw new Failure(t("badRange"));
   const paths = state.names.map((name) => curvePath(rowOf(name)));
-  showCurl(byId("f-curl"), paths.map(curlGet).join("\n"));
+  showCurl(byId("f-curl"), (paths.length ? paths : [`/v1/activations/${state.about}`]).map(curlGet).join("\n"));
   curves = await Promise.all(paths.map((path) => getJson(path, signal)));
   if (!signal.aborted) drawCharts();
 });

@@ -80,9 +80,10 @@ function prediction(answer, at) {
 /** One layer: as trained, and beside it as swapped. */
 function layer(versions, answers) {
   const [{ layer: number, shape, channels }] = versions;
+  const where = t("layer").replace("#", number);
   return el("section", { class: "layer" },
-    el("h3", {}, `${t("layer")} ${number}`, el("span", { class: "quiet" }, ` ${shape.join(" × ")}`)),
-    el("div", { class: "pair" }, ...versions.map((found, at) => version(found, caption(answers[at], at), `${t("layer")} ${number}`, channels))));
+    el("h3", {}, where, el("span", { class: "quiet" }, ` ${shape.join(" × ")}`)),
+    el("div", { class: "pair" }, ...versions.map((found, at) => version(found, caption(answers[at], at), where, channels))));
 }
 
 function version(found, name, where, channels) {
@@ -102,7 +103,7 @@ function version(found, name, where, channels) {
       sheet));
 }
 
-const spread = ({ mean, std }) => `${shown(mean, 3)} ± ${shown(std, 3)}`;
+const spread = ({ mean, std }) => `${shown(mean, 3)}\u00a0±\u00a0${shown(std, 3)}`;
 
 function facts(found) {
   const rows = [
@@ -120,6 +121,7 @@ export function start() {
   for (const name of ["model", "activation"]) {
     byId(`i-${name}`).addEventListener("change", (event) => {
       state[name] = event.target.value;
+      say(null);
       refresh();
     });
   }

@@ -52,13 +52,14 @@ function sampleButton(name, changed) {
     el("img", { src: `/web/samples/${name}.jpg`, alt: t(name), width: 56, height: 56 }));
   button.addEventListener("click", () => {
     take(name);
+    say(null);
     changed();
   });
   return button;
 }
 
 function fileInput(changed) {
-  const input = el("input", { type: "file", accept: "image/*" });
+  const input = el("input", { type: "file", accept: "image/*", "data-sample": "own" });
   input.addEventListener("change", () => takeFile(input.files[0], changed));
   return el("label", {}, el("span", {}, t("file")), " ", input);
 }

@@ -72,7 +72,7 @@ function path(line, toX, toY) {
 }
 
 /**
- * Lines over each other: `{title, look, x, y}` each. Returns the SVG, with `mark(x)`, which moves the reading line, and
+ * Lines over each other, `{name, look, x, y}` each; whole ones below, so that they show between dashes. Returns the SVG, with `mark(x)`, which moves the reading line, and
  * `valueAt(event)`, the x under a pointer.
  */
 export function lineChart(lines, label) {
@@ -81,7 +81,8 @@ export function lineChart(lines, label) {
   const toX = scale(...ends, BOX.left, BOX.right);
   const toY = scale(...heights, BOX.bottom, BOX.top);
   const cursor = svg("line", { class: "cursor", y1: BOX.top, y2: BOX.bottom });
-  const drawn = lines.map((line) => svg("path", { d: path(line, toX, toY), "data-name": line.name, ...line.look }));
+  const below = [...lines].sort((one, other) => one.look["stroke-dasharray"].length - other.look["stroke-dasharray"].length);
+  const drawn = below.map((line) => svg("path", { d: path(line, toX, toY), "data-name": line.name, ...line.look }));
   const chart = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label },
     axes(toX, toY, ends, heights), ...drawn, cursor);
   return {
