@@ -22,7 +22,7 @@ TYPES = {
         f"{name}.js": SCRIPT
         for name in (
             "app", "api", "claims", "compare", "dom", "functions", "inside", "pictures", "plot", "saturation", "state",
-            "swaps", "words",
+            "story", "swaps", "words",
         )
     },
 }  # fmt: skip

@@ -45,8 +45,10 @@ export function getOnce(path) {
 export const getJson = (path, signal) => answered(path, { signal });
 
 /** POST a JSON body. */
-export const postJson = (path, body, signal) =>
-  answered(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" }, signal });
+export const postJson = (path, body, signal) => {
+  const headers = { "Content-Type": "application/json" };
+  return answered(path, { method: "POST", body: JSON.stringify(body), headers, signal });
+};
 
 /** POST a picture: `{blob, type}`. */
 export const postPicture = (path, picture, signal) =>

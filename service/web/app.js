@@ -48,7 +48,11 @@ byId("skip").addEventListener("click", (event) => {
   byId("main").focus();
 });
 
-addEventListener("hashchange", showRoom);
+addEventListener("hashchange", () => {
+  showRoom();
+  scrollTo(0, 0);
+  byId("main").focus({ preventScroll: true }); // what was followed may be gone from the page
+});
 for (const room of Object.values(rooms)) room.start();
 speak();
 showRoom();

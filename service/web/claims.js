@@ -6,7 +6,11 @@ import { write } from "./state.js";
 import { language, t, WORDS } from "./words.js";
 
 const ROOM = "claims";
-const VERDICTS = { holds: ["holds", "✓"], "holds in part": ["holdsInPart", "◐"], "does not hold here": ["doesNotHold", "✗"] };
+const VERDICTS = {
+  holds: ["holds", "✓"],
+  "holds in part": ["holdsInPart", "◐"],
+  "does not hold here": ["doesNotHold", "✗"],
+};
 const state = { about: "", verdict: "" };
 
 /** Show the room as a link has it. */
@@ -41,7 +45,8 @@ const subject = (about) => (about in WORDS.en ? t(about) : about);
 function drawControls(claims) {
   const subjects = [...new Set(claims.map((claim) => claim.about))];
   setOptions(byId("k-about"), [["", t("all")], ...subjects.map((about) => [about, subject(about)])], state.about);
-  setOptions(byId("k-verdict"), [["", t("all")], ...Object.entries(VERDICTS).map(([verdict, [word]]) => [verdict, t(word)])], state.verdict);
+  const verdicts = Object.entries(VERDICTS).map(([verdict, [word]]) => [verdict, t(word)]);
+  setOptions(byId("k-verdict"), [["", t("all")], ...verdicts], state.verdict);
 }
 
 function card(claim) {
@@ -73,7 +78,9 @@ function numbers(claim) {
     ["interval", interval],
     ["n", (each) => shown(each.n)],
     ["p", (each) => shown(each.p)],
-  ].map(([word, cell]) => [t(word), claim.numbers.map(cell)]).filter(([, cells]) => cells.some((cell) => cell !== "—"));
+  ]
+    .map(([word, cell]) => [t(word), claim.numbers.map(cell)])
+    .filter(([, cells]) => cells.some((cell) => cell !== "—"));
   const rows = claim.numbers.map((_, at) => columns.map(([, cells]) => cells[at]));
   return scrolling(`${t("number")}: ${claim.id}`, table(columns.map(([word]) => word), rows));
 }

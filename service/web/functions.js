@@ -1,15 +1,14 @@
 // The room of functions: curves over each other, sliders, what is said of each, and how exact it is.
 
 import { curlGet, getJson, getOnce, latest, say, showCurl, Failure } from "./api.js";
-import { byId, el, english, scrolling, setOptions, shown, table } from "./dom.js";
+import { byId, el, english, setOptions, shown, table } from "./dom.js";
 import { lineChart, look, swatch } from "./plot.js";
-import { saturation } from "./saturation.js";
-import { address, write } from "./state.js";
+import { write } from "./state.js";
+import { tell } from "./story.js";
 import { t } from "./words.js";
 
 const ROOM = "functions";
 const POINTS = 241;
-const DTYPES = ["float16", "float32", "float64"];
 const START = ["sigmoid", "tanh", "relu", "leaky_relu", "elu", "swish"];
 
 const state = { names: START, about: "relu", min: -6, max: 6, parameters: {}, x: 1 };
@@ -23,8 +22,13 @@ const placeOf = (name) => rows.findIndex((row) => row.name === name);
 /** The parameters that a curve can be moved by; an axis is not one. */
 const movable = (row) => row.parameters.filter((parameter) => parameter.kind !== "integer");
 const valueOf = (row, parameter) => state.parameters[`${row.name}.${parameter.name}`] ?? parameter.default;
+
+/** The parameters that are not at their default. */
 const given = (row) =>
-  Object.fromEntries(movable(row).filter((each) => valueOf(row, each) !== each.default).map((each) => [each.name, valueOf(row, each)]));
+  Object.fromEntries(
+    movable(row)
+      .map((each) => [each.name, valueOf(row, each), each.default])
+      .filter(([, value, standard]) => value !== standard));
 
 /** Show the room as a link has it. */
 export async function show(parameters) {
@@ -63,10 +67,11 @@ function remember() {
   const changed = state.names.concat(state.about).flatMap((name) =>
     Object.entries(given(rowOf(name))).map(([parameter, value]) => [`${name}.${parameter}`, value]));
   const unique = [...new Map(changed)];
-  write(ROOM, [["names", state.names.join(",") || ","], ["about", state.about], ...unique, ["min", state.min], ["max", state.max]]);
+  const names = state.names.join(",") || ","; // none is not the same as not said
+  write(ROOM, [["names", names], ["about", state.about], ...unique, ["min", state.min], ["max", state.max]]);
 }
 
-// --- controls ---------------------------------------------------------------------------------------------------------
+// --- controls ---
 
 function drawControls() {
   byId("f-article").replaceChildren(...rows.filter((row) => row.in_article).map(chip));
@@ -94,8 +99,9 @@ function toggle(name, on) {
 
 /** Of every function that is drawn, and of the one that is read about: its numbers below depend on them too. */
 function drawParameters() {
-  const drawn = rows.filter((row) => (state.names.includes(row.name) || row.name === state.about) && movable(row).length);
-  byId("f-parameters").replaceChildren(...drawn.map((row) =>
+  const wanted = [...state.names, state.about];
+  const movables = rows.filter((row) => wanted.includes(row.name) && movable(row).length);
+  byId("f-parameters").replaceChildren(...movables.map((row) =>
     el("fieldset", { class: "tile" },
       el("legend", {}, `${t("parametersOf")} ${row.title}`),
       ...movable(row).flatMap((parameter) => [
@@ -116,8 +122,9 @@ function slider(row, parameter) {
   const low = Math.max(parameter.minimum, -high);
   const value = valueOf(row, parameter);
   const name = `${row.title} ${parameter.name}`;
-  const range = el("input", { type: "range", min: low, max: high, step: 0.01, value, "aria-label": name });
-  const field = el("input", { type: "number", min: parameter.minimum, max: parameter.maximum, step: "any", value, "aria-label": name });
+  const input = (type, min, max, step) => el("input", { type, min, max, step, value, "aria-label": name });
+  const range = input("range", low, high, 0.01);
+  const field = input("number", parameter.minimum, parameter.maximum, "any");
   const set = (from, other) => {
     if (from.value === "") return;
     other.value = from.value;
@@ -134,7 +141,7 @@ function setParameter(row, parameter, value) {
   refresh();
 }
 
-// --- curves -----------------------------------------------------------------------------------------------------------
+// --- curves ---
 
 function curvePath(row) {
   const query = new URLSearchParams({ min: state.min, max: state.max, points: POINTS, ...given(row) });
@@ -164,8 +171,9 @@ function drawCharts() {
   byId("f-x").max = state.max;
   state.x = Math.min(state.max, Math.max(state.min, state.x));
   byId("f-x").value = state.x;
-  charts = curves.length ? [chartOf("f-plot", "y", t("function")), chartOf("f-slope", "derivative", t("derivative"))] : [];
-  if (!curves.length) for (const place of ["f-plot", "f-slope"]) byId(place).replaceChildren(el("p", {}, t("chooseFunction")));
+  const wanted = [["f-plot", "y", t("function")], ["f-slope", "derivative", t("derivative")]];
+  charts = curves.length ? wanted.map((each) => chartOf(...each)) : [];
+  if (!curves.length) for (const [place] of wanted) byId(place).replaceChildren(el("p", {}, t("chooseFunction")));
   readValues();
 }
 
@@ -197,49 +205,12 @@ function readValues() {
   byId("f-x").setAttribute("aria-valuetext", `x = ${at}`);
 }
 
-// --- what is said of one ----------------------------------------------------------------------------------------------
+// --- what is said of one ---
 
 const told = latest(async (signal) => {
   const row = await getOnce(`/v1/activations/${state.about}`);
-  if (signal.aborted) return;
-  const place = el("div", { id: "f-saturation" }, el("p", { class: "quiet" }, t("asking")));
-  byId("f-article-text").replaceChildren(...story(row), el("div", { class: "pair" }, section("saturation", el("p", {}, t("saturationLead")), place),
-    section("accuracy", el("p", {}, t("accuracyLead")), accuracy(row))));
-  const found = await Promise.all(DTYPES.map((dtype) => saturation(row, given(row), dtype, signal)));
-  if (!signal.aborted) place.replaceChildren(saturationTable(found));
+  if (!signal.aborted) await tell(byId("f-article-text"), row, given(row), signal);
 });
-
-const section = (word, ...children) => el("section", {}, el("h4", {}, t(word)), ...children);
-
-const list = (word, texts) => (texts.length ? section(word, el("ul", { lang: "en" }, ...texts.map((text) => el("li", {}, text)))) : null);
-
-function story(row) {
-  return [
-    el("h3", { lang: "en" }, row.title),
-    english("p", row.description),
-    scrolling(t("formula"), el("p", {}, `${t("formula")}: `, el("code", {}, row.formula)), el("p", {}, el("code", {}, row.derivative_formula))),
-    el("p", {}, `${t("range")}: `, el("code", {}, row.range)),
-    el("div", { class: "pair" }, list("advantages", row.advantages), list("drawbacks", row.drawbacks)),
-    list("uses", row.uses),
-    list("notes", row.notes),
-    row.claims.length ? el("p", {}, el("a", { href: address("claims", [["about", row.name]]) }, t("claimsAbout"), ` (${row.claims.length})`)) : null,
-  ].filter(Boolean);
-}
-
-function saturationTable(found) {
-  const cell = (end, sign) => (end ? `${t(sign)} ${shown(end.from, 5)}; ${t("itIs")} ${shown(end.limit)}` : t("never"));
-  return scrolling(t("saturation"), table([t("dtype"), t("towardsMinus"), t("towardsPlus")],
-    DTYPES.map((dtype, at) => [dtype, cell(found[at].minus, "flatBelow"), cell(found[at].plus, "flatAbove")])));
-}
-
-function accuracy(row) {
-  const records = row.accuracy.records.filter((record) => record.domain === "all finite");
-  const of = { function: t("function"), derivative: t("derivative") };
-  return el("div", {},
-    scrolling(t("accuracy"), table([t("dtype"), t("kernel"), t("of"), t("maxUlp"), t("atX"), t("maxAbsolute")],
-      records.map((record) => [record.dtype, record.kernel, of[record.of] ?? record.of, shown(record.max_ulp), shown(record.at), shown(record.max_absolute_error)]))),
-    english("p", `${row.accuracy.command}; ${row.accuracy.machine}; ONNX Runtime ${row.accuracy.onnxruntime}`, { class: "quiet" }));
-}
 
 /** Listen to the controls that are always there. */
 export function start() {

@@ -43,7 +43,8 @@ function restore(parameters) {
 
 function drawControls() {
   setOptions(byId("i-model"), models.map((model) => [model.name, model.name]), state.model);
-  setOptions(byId("i-activation"), [["", t("asTrained")], ...functions.map((row) => [row.name, row.title])], state.activation);
+  const names = functions.map((row) => [row.name, row.title]);
+  setOptions(byId("i-activation"), [["", t("asTrained")], ...names], state.activation);
 }
 
 function refresh() {
@@ -62,7 +63,8 @@ const asked = latest(async (signal) => {
   const answers = await Promise.all(wanted.map((activation) => postPicture(pathOf(activation), chosen, signal)));
   if (signal.aborted) return;
   byId("i-predictions").replaceChildren(...answers.map(prediction));
-  byId("i-layers").replaceChildren(...answers[0].layers.map((_, at) => layer(answers.map((answer) => answer.layers[at]), answers)));
+  const versions = answers[0].layers.map((_, at) => answers.map((answer) => answer.layers[at]));
+  byId("i-layers").replaceChildren(...versions.map((each) => layer(each, answers)));
 });
 
 function caption(answer, at) {
@@ -83,26 +85,26 @@ function layer(versions, answers) {
   const where = t("layer").replace("#", number);
   return el("section", { class: "layer" },
     el("h3", {}, where, el("span", { class: "quiet" }, ` ${shape.join(" × ")}`)),
-    el("div", { class: "pair" }, ...versions.map((found, at) => version(found, caption(answers[at], at), where, channels))));
+    el("div", { class: "pair" },
+      ...versions.map((found, at) => version(found, caption(answers[at], at), where, channels))));
 }
 
 function version(found, name, where, channels) {
-  const words = `${t("histogram")}, ${where}, ${name}: ${t("goesIn")} ${spread(found.before)}, ${t("comesOut")} ${spread(found.after)}`;
-  const sheet = found.maps
-    ? el("figure", { class: "sheet" },
-      el("img", { class: "maps", src: found.maps, alt: `${t("maps")}, ${where}, ${name}: ${channels} ${t("channels")}` }),
-      el("figcaption", {}, t("maps")))
-    : null;
+  const spreads = `${t("goesIn")} ${spread(found.before)}, ${t("comesOut")} ${spread(found.after)}`;
+  const alt = `${t("maps")}, ${where}, ${name}: ${channels} ${t("channels")}`;
+  const sheet = el("figure", { class: "sheet" },
+    el("img", { class: "maps", src: found.maps, alt }), el("figcaption", {}, t("maps")));
   return el("div", { class: "tile version" },
     el("h4", {}, name),
     el("div", { class: "both" },
       el("div", { class: "numbers" },
-        histogram(found.before, found.after, words),
-        el("p", { class: "keys" }, el("span", { class: "key before" }, t("goesIn")), " ", el("span", { class: "key after" }, t("comesOut"))),
+        histogram(found.before, found.after, `${t("histogram")}, ${where}, ${name}: ${spreads}`),
+        el("p", { class: "keys" }, key("before", t("goesIn")), " ", key("after", t("comesOut"))),
         facts(found)),
       sheet));
 }
 
+const key = (kind, text) => el("span", { class: `key ${kind}` }, text);
 const spread = ({ mean, std }) => `${shown(mean, 3)}\u00a0±\u00a0${shown(std, 3)}`;
 
 function facts(found) {

@@ -86,7 +86,8 @@ export function drawChoice(place, changed) {
     el("img", { class: "chosen", src: source, alt: `${t("picture")}: ${name}` }),
     el("div", {},
       el("p", {}, t("drop")),
-      el("div", { class: "samples", role: "group", "aria-label": t("samples") }, ...SAMPLES.map((each) => sampleButton(each, changed))),
+      el("div", { class: "samples", role: "group", "aria-label": t("samples") },
+        ...SAMPLES.map((each) => sampleButton(each, changed))),
       el("p", {}, fileInput(changed)),
       own ? el("p", { class: "note" }, `${own.name}: ${t("ownPicture")}`) : null));
   acceptDrops(zone, changed);

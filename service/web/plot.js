@@ -72,8 +72,8 @@ function path(line, toX, toY) {
 }
 
 /**
- * Lines over each other, `{name, look, x, y}` each; whole ones below, so that they show between dashes. Returns the SVG, with `mark(x)`, which moves the reading line, and
- * `valueAt(event)`, the x under a pointer.
+ * Lines over each other, `{name, look, x, y}` each; whole ones below, so that they show between dashes. Returns the
+ * SVG, with `mark(x)`, which moves the reading line, and `valueAt(event)`, the x under a pointer.
  */
 export function lineChart(lines, label) {
   const ends = [lines[0].x[0], lines[0].x.at(-1)];
@@ -81,7 +81,8 @@ export function lineChart(lines, label) {
   const toX = scale(...ends, BOX.left, BOX.right);
   const toY = scale(...heights, BOX.bottom, BOX.top);
   const cursor = svg("line", { class: "cursor", y1: BOX.top, y2: BOX.bottom });
-  const below = [...lines].sort((one, other) => one.look["stroke-dasharray"].length - other.look["stroke-dasharray"].length);
+  const dashes = (line) => line.look["stroke-dasharray"].length;
+  const below = [...lines].sort((one, other) => dashes(one) - dashes(other));
   const drawn = below.map((line) => svg("path", { d: path(line, toX, toY), "data-name": line.name, ...line.look }));
   const chart = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label },
     axes(toX, toY, ends, heights), ...drawn, cursor);
@@ -118,11 +119,12 @@ export function histogram(before, after, label) {
   const high = Math.max(...ends.map((h) => h.high));
   const toX = scale(low, high > low ? high : low + 1, SMALL.left, SMALL.right);
   const labels = ticks(low, high > low ? high : low + 1, 5).map((x) =>
-    svg("g", {}, svg("line", { class: x === 0 ? "zero" : "grid", x1: toX(x), x2: toX(x), y1: SMALL.top, y2: SMALL.bottom }),
+    svg("g", { class: x === 0 ? "zero" : "grid" },
+      svg("line", { x1: toX(x), x2: toX(x), y1: SMALL.top, y2: SMALL.bottom }),
       svg("text", { x: toX(x), y: SMALL.bottom + 16, "text-anchor": "middle" }, shown(x))));
   const drawn = [[after, "after"], [before, "before"]]
     .filter(([spread]) => spread.histogram && Number.isFinite(spread.histogram.low))
     .map(([spread, kind]) => svg("path", { class: kind, d: bars(spread.histogram, toX) }));
-  return svg("svg", { class: "histogram", viewBox: `0 0 ${SMALL.width} ${SMALL.height}`, role: "img", "aria-label": label },
-    ...labels, ...drawn);
+  const box = `0 0 ${SMALL.width} ${SMALL.height}`;
+  return svg("svg", { class: "histogram", viewBox: box, role: "img", "aria-label": label }, ...labels, ...drawn);
 }

@@ -25,7 +25,8 @@ export async function drawSwaps(place) {
 
 function cell(model, name, accuracy) {
   if (typeof accuracy !== "number") return "—";
-  const link = el("a", { class: "swap", href: address("inside", [["model", model], ["activation", name]]) }, percent(accuracy));
+  const href = address("inside", [["model", model], ["activation", name]]);
+  const link = el("a", { class: "swap", href }, percent(accuracy));
   link.style.setProperty("--share", `${Math.round(60 * accuracy)}%`);
   return link;
 }
