@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check accuracy evaluate lock models evidence test-models load bench bench-quick triton kserve perf-analyzer clean
+.PHONY: setup setup-dev run test check accuracy evaluate lock models evidence test-models load bench bench-quick screenshots triton kserve perf-analyzer clean
 
 setup: .venv/run.stamp
 
@@ -69,6 +69,10 @@ bench: setup-dev
 # Beside ONNX Runtime alone, in a minute
 bench-quick: setup-dev
 	$(BIN)/python -m loadtests.peers --quick
+
+# The pictures of docs/page.md, by Debian's chromium; the button 中文 needs a font that has Chinese
+screenshots: setup-dev
+	$(BIN)/python -m tests.screenshots
 
 .venv-load/stamp: pyproject.toml
 	@test -x .venv-load/bin/python || $(PYTHON) -m venv .venv-load

@@ -40,6 +40,7 @@ from service.routes import (
     metrics,
     models,
     ops,
+    pages,
     schemas,
     shared_memory,
     v2,
@@ -73,6 +74,7 @@ ROUTES = (
     shared_memory,
     ops,
     metrics,
+    pages,
 )
 """In the order of the OpenAPI document."""
 
@@ -138,6 +140,7 @@ def create_app(settings: Settings) -> Service:
         compare,
         ops,
         metrics,
+        pages,
     ):
         app.include_router(module.router)
     app.add_middleware(Decompressed, max_bytes=settings.max_body_bytes)

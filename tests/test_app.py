@@ -65,8 +65,8 @@ def test_the_application_does_not_start_on_another_device_than_asked_for(setting
         pass
 
 
-def test_the_root_leads_to_the_documentation(client: TestClient) -> None:
-    assert client.get("/", follow_redirects=False).headers["location"] == "/docs"
+def test_the_root_is_the_page(client: TestClient) -> None:
+    assert client.get("/").headers["content-type"] == "text/html; charset=utf-8"
 
 
 def test_settings_are_frozen(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import fastapi_offline
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from service.engine.gpu import gpu
 from service.engine.session import runtime_version
@@ -47,12 +47,6 @@ async def device(request: Request, services: Shared) -> Response:
             "models": placed,
         }
     )
-
-
-@router.get("/", include_in_schema=False)
-async def root() -> Response:
-    """The page to begin with."""
-    return RedirectResponse("/docs")
 
 
 @router.get("/docs", include_in_schema=False)

@@ -17,7 +17,7 @@ from service.settings import Settings
 from tests.routes.conftest import ADMIN, KEY, application
 from tests.routes.sending import answered
 
-PAGES = {"/", "/docs", "/docs/{name}"}
+PAGES = {"/", "/web/{name}", "/web/samples/{name}.jpg", "/docs", "/docs/{name}"}
 TYPES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
 
 
@@ -177,11 +177,6 @@ def test_every_value_of_a_query_parameter_is_accepted(
 
 
 # --- pages ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_first_page_is_the_documentation(client: TestClient) -> None:
-    response = client.get("/", follow_redirects=False)
-    assert (response.status_code, response.headers["location"]) == (307, "/docs")
 
 
 def test_the_documentation_loads_from_this_service_alone(client: TestClient) -> None:
