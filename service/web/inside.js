@@ -64,6 +64,7 @@ const asked = latest(async (signal) => {
   if (signal.aborted) return;
   byId("i-predictions").replaceChildren(...answers.map(prediction));
   const versions = answers[0].layers.map((_, at) => answers.map((answer) => answer.layers[at]));
+  byId("i-layers").className = answers.length === 1 ? "cards" : "";
   byId("i-layers").replaceChildren(...versions.map((each) => layer(each, answers)));
 });
 
