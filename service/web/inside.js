@@ -106,7 +106,7 @@ function version(found, name, where, channels) {
 }
 
 const key = (kind, text) => el("span", { class: `key ${kind}` }, text);
-const spread = ({ mean, std }) => `${shown(mean, 3)}\u00a0±\u00a0${shown(std, 3)}`;
+const spread = ({ mean, std }) => `${shown(mean, 3)} ±\u00a0${shown(std, 3)}`;
 
 function facts(found) {
   const rows = [
