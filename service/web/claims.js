@@ -25,8 +25,8 @@ function refresh() {
 }
 
 function path() {
-  const query = new URLSearchParams(Object.entries(state).filter(([, value]) => value));
-  return query.size ? `/v1/claims?${query}` : "/v1/claims";
+  const query = new URLSearchParams(Object.entries(state).filter(([, value]) => value)).toString();
+  return query ? `/v1/claims?${query}` : "/v1/claims";
 }
 
 const asked = latest(async (signal) => {

@@ -64,6 +64,7 @@ const asked = latest(async (signal) => {
   if (signal.aborted) return;
   byId("i-predictions").replaceChildren(...answers.map(prediction));
   const versions = answers[0].layers.map((_, at) => answers.map((answer) => answer.layers[at]));
+  byId("i-layers").className = answers.length === 1 ? "cards" : "";
   byId("i-layers").replaceChildren(...versions.map((each) => layer(each, answers)));
 });
 
@@ -105,7 +106,7 @@ function version(found, name, where, channels) {
 }
 
 const key = (kind, text) => el("span", { class: `key ${kind}` }, text);
-const spread = ({ mean, std }) => `${shown(mean, 3)}\u00a0±\u00a0${shown(std, 3)}`;
+const spread = ({ mean, std }) => `${shown(mean, 3)} ±\u00a0${shown(std, 3)}`;
 
 function facts(found) {
   const rows = [

@@ -10,9 +10,10 @@ const DTYPES = ["float16", "float32", "float64"];
 /** Tell it in a place; where it saturates comes later, for it is asked of the service, with these parameters. */
 export async function tell(place, row, parameters, signal) {
   const found = el("div", { id: "f-saturation" }, el("p", { class: "quiet" }, t("asking")));
-  place.replaceChildren(...story(row), el("div", { class: "pair" },
+  place.replaceChildren(
+    ...story(row),
     section("saturation", el("p", {}, t("saturationLead")), found),
-    section("accuracy", el("p", {}, t("accuracyLead")), accuracy(row))));
+    section("accuracy", el("p", {}, t("accuracyLead")), accuracy(row)));
   const ends = await Promise.all(DTYPES.map((dtype) => saturation(row, parameters, dtype, signal)));
   if (!signal.aborted) found.replaceChildren(saturated(ends));
 }
