@@ -24,8 +24,13 @@ class Number:
 
     @classmethod
     def of(cls, name: str, estimate: Mapping[str, Any], unit: str, scale: float = 1.0) -> "Number":
-        """From an `Estimate` or a `Difference` of models.lab; `scale` 100 makes points of shares."""
+        """From an `Estimate` or a `Difference` of models.lab; `scale` 100 makes points of shares.
+
+        Of a share the interval ends at 0 and 100 %: Student's, which knows nothing of that, does not where n is small.
+        """
         low, high = (None if estimate[key] is None else estimate[key] * scale for key in ("low", "high"))
+        if unit == "%":
+            low, high = (None if end is None else min(max(end, 0.0), 100.0) for end in (low, high))
         return cls(name, estimate["value"] * scale, unit, low, high, estimate["n"], estimate.get("p"))
 
 

@@ -89,8 +89,11 @@ def _step(result: Result, name: str) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def _ratio(name: str, quartiles: tuple[float, float, float]) -> Number:
-    return Number(name, quartiles[1], "×, quartiles in place of the interval", quartiles[0], quartiles[2])
+def _ratios(name: str, quartiles: tuple[float, float, float]) -> tuple[Number, ...]:
+    """The median, then the quartiles: times scatter to one side, so there is no interval of confidence."""
+    words = ("lower quartile", "median", "upper quartile")
+    found = [Number(f"{name}, {word}", quartile, "×") for word, quartile in zip(words, quartiles, strict=True)]
+    return found[1], found[0], found[2]
 
 
 def _simple(result: Result) -> Judgement:
@@ -101,7 +104,7 @@ def _simple(result: Result) -> Judgement:
         verdict(copy[1] <= 1.5 and cheapest, copy[1] <= 1.5 or cheapest),
         f"ReLU takes {copy[1]:.2f} of the time of a copy; {', '.join(f'{n} {r:.2f}' for n, r in others.items())}.",
         (
-            _ratio("time of ReLU, by that of a copy", copy),
+            *_ratios("time of ReLU, by that of a copy", copy),
             *(Number(f"time of {n}, by that of a copy", r, "×") for n, r in others.items()),
         ),
     )
@@ -115,7 +118,7 @@ def _slower(name: str, result: Result) -> Judgement:
         verdict(more and longer, more or longer),
         f"{element[1]:.2f} of ReLU's time for an element (quartiles {element[0]:.2f} to {element[2]:.2f}), "
         f"{step[1]:.2f} for a step of training ({step[0]:.2f} to {step[2]:.2f}).",
-        (_ratio("time of an element, by ReLU's", element), _ratio("time of a training step, by ReLU's", step)),
+        (*_ratios("time of an element, by ReLU's", element), *_ratios("time of a training step, by ReLU's", step)),
     )
 
 
@@ -124,7 +127,7 @@ def _more_computation(result: Result) -> Judgement:
     return Judgement(
         verdict(element[0] > 1.02, element[1] > 1.02),
         f"{element[1]:.2f} of ReLU's time for an element (quartiles {element[0]:.2f} to {element[2]:.2f}).",
-        (_ratio("time of an element, by ReLU's", element),),
+        _ratios("time of an element, by ReLU's", element),
     )
 
 

@@ -195,3 +195,11 @@ def test_the_page_has_every_claim_in_the_articles_order(evidence: Path, tmp_path
 def test_what_was_not_measured_is_left_out(evidence: Path) -> None:
     (evidence / "cost.json").unlink()
     assert not [claim for claim in page.judged(evidence) if claim["experiment"] == "cost"]
+
+
+def test_the_interval_of_a_share_ends_where_shares_do() -> None:
+    estimate = {"value": 0.3, "low": -2.6, "high": 3.2, "n": 2}
+    share = Number.of("dead channels", estimate, "%", 100)
+    assert (share.value, share.low, share.high) == (30.0, 0.0, 100.0)
+    difference = Number.of("gain", estimate, "points", 100)
+    assert (difference.low, difference.high) == (-260.0, 320.0)
