@@ -2,6 +2,7 @@
 
 import { curlGet, getJson, getOnce, latest, say, showCurl, Failure } from "./api.js";
 import { byId, el, english, setOptions, shown, table } from "./dom.js";
+import { drawGuide } from "./guide.js";
 import { lineChart, look, swatch } from "./plot.js";
 import { write } from "./state.js";
 import { tell } from "./story.js";
@@ -40,6 +41,7 @@ export async function show(parameters) {
   const unknown = restore(parameters);
   drawControls();
   await refresh();
+  await drawGuide(byId("f-guide")).catch((error) => say(error, "guide"));
   if (unknown.length) say(new Failure(`${t("noFunction")} ${unknown.join(", ")}`));
   return undefined;
 }

@@ -272,6 +272,18 @@ def test_the_table_of_swaps_is_hidden_where_it_was_not(browser: Browser, address
         expect(page.locator("#alert")).to_have_text("")
 
 
+def test_the_guide_leads_to_its_functions(browser: Browser, address: str) -> None:
+    with visiting(browser, address, NARROW) as page:
+        go(page, address, "#functions?names=sigmoid")
+        advice = page.locator("#f-guide article").filter(has_text="Convolutional networks")
+        expect(advice).to_contain_text("ReLU or Leaky ReLU")
+        expect(advice).to_contain_text(re.compile(r"cnn-relu \d\d\.\d"))
+        advice.get_by_role("link", name="Show the curves").click()
+        expect(page).to_have_url(re.compile(r"#functions\?names=relu,leaky_relu"))
+        expect(page.get_by_label("Leaky ReLU", exact=True)).to_be_checked()
+        expect(page.get_by_label("Sigmoid", exact=True)).not_to_be_checked()
+
+
 @pytest.mark.parametrize("width", [NARROW, WIDE])
 def test_claims_can_be_filtered(browser: Browser, address: str, width: int) -> None:
     with visiting(browser, address, width) as page:
