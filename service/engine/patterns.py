@@ -227,7 +227,8 @@ def _computed(wiring: _Wiring, inside: Sequence[int], before: str, after: str, o
             (found,) = ReferenceEvaluator(model).run(None, {before: GRID})
         except Exception:  # the evaluator raises nearly anything for what it does not know
             return None
-    return found if isinstance(found, np.ndarray) and found.shape == GRID.shape else None
+    # A constant of one element may have any number of dimensions, which it then gives the outcome.
+    return found.reshape(-1) if isinstance(found, np.ndarray) and found.size == GRID.size else None
 
 
 def _alike(computed: NDArray[Any], wanted: NDArray[Any]) -> bool:

@@ -61,7 +61,23 @@ def test_younger_operators_too(operator: str, opset: int, function: str) -> None
 
 
 def test_old_clips_have_their_bounds_as_attributes() -> None:
-    assert [site.function for site in found(node("Clip", min=0.0, max=6.0), opset=6)] == ["relu6"]
+    clips = node("Clip", min=0.0, max=6.0), node("Clip", min=-1.0, max=1.0)
+    assert [site.function for site in found(*clips, opset=6)] == ["relu6", None]
+
+
+def test_a_group_that_cannot_be_run_by_itself_is_none() -> None:
+    """Mish is younger than the operator set; the operator is known all the same."""
+    assert [(site.function, len(site.nodes)) for site in found(lambda x: op("Mish", x) * 0.5)] == [("mish", 1)]
+
+
+def test_constants_may_have_any_number_of_dimensions() -> None:
+    """As exporters write them; one that has more than one element is no constant of a function."""
+    for shape, function in (((1, 1, 1, 1), "hard_swish"), ((1, 4, 1, 1), None)):
+        three = np.full(shape, 3.0)
+        places = found(lambda x, three=three: x * op("Clip", x + three, 0.0, 6.0) / 6.0)  # type: ignore[misc]
+        assert function in [site.function for site in places] or (
+            function is None and places[0].function != "hard_swish"
+        )
 
 
 def cube(x: Term) -> Term:

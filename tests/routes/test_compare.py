@@ -12,6 +12,7 @@ from service.wire import images
 from tests.engine.making import plain, put
 from tests.routes.conftest import application
 from tests.routes.sending import JPEG, answered, apply, refused, send
+from tests.serving import ROOT
 
 ELEMENTWISE = [row.name for row in ACTIVATIONS.values() if row.elementwise]
 
@@ -113,6 +114,14 @@ def test_models_that_are_no_classifiers_can_be_named(tmp_path: Path, horse: byte
         assert "does not say how to prepare an image" in refused(
             send(client, "/v1/compare/models?models=m", horse, JPEG), 400
         )
+
+
+def test_a_model_that_takes_no_pictures_cannot_be_compared_on_one(tmp_path: Path, horse: bytes) -> None:
+    put(tmp_path, "m", "1", plain(1.0))
+    (tmp_path / "cnn-relu").symlink_to(ROOT / "models" / "repository" / "cnn-relu")
+    with application(repository=tmp_path) as client:
+        text = refused(send(client, "/v1/compare/models?models=cnn-relu,m", horse, JPEG), 400)
+    assert "model 'm' does not say how to prepare an image" in text
 
 
 def functions(client: TestClient, **body: Any) -> list[dict[str, Any]]:
