@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the group `train` is not installed")
 
 from models import data, export, train  # noqa: E402  # only where torch is there
-from models.train import TASKS, Pictures, Task, choose_rate, rates  # noqa: E402
+from models.train import TASKS, Pictures, Task, choose_rate, rates, stretched  # noqa: E402
 from models.training import Recipe  # noqa: E402
 from service.engine import repository  # noqa: E402
 from service.engine.session import Device  # noqa: E402
@@ -38,7 +38,7 @@ def test_pictures_become_served_models(source: Path, tmp_path: Path) -> None:
         assert model.description.card["data"]["train"]["images"] == 630
         assert model.description.card["data"]["held_out"]["images"] == 30
     for name in names:
-        assert set(json.loads(rates(TASKS[name], checkpoints, 1).read_text())) == {"0.01", "0.02", "0.04"}
+        assert set(json.loads(rates(TASKS[name], checkpoints, 1).read_text())) == {"0.02", "0.04", "0.08"}
 
 
 def test_the_command_goes_on_where_it_stopped(source: Path, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ class Untrainable(Task):
 
 @pytest.mark.parametrize(
     ("accuracies", "chosen"),
-    [((0.1, 0.9, 0.3), 0.02), ((0.1, 0.3, 0.9), 0.04), ((0.1, 0.79, 0.8), 0.02), ((0.9, 0.9, 0.9), 0.01)],
+    [((0.1, 0.9, 0.3), 0.04), ((0.1, 0.3, 0.9), 0.08), ((0.1, 0.79, 0.8), 0.04), ((0.9, 0.9, 0.9), 0.02)],
 )
 def test_of_rates_that_cannot_be_told_apart_the_lowest_is_chosen(
     tmp_path: Path, source: Path, accuracies: tuple[float, ...], chosen: float
@@ -97,6 +97,12 @@ def test_of_rates_that_cannot_be_told_apart_the_lowest_is_chosen(
     pictures = Pictures.read(source, torch.device("cpu"))
 
     assert choose_rate(Untrainable("cnn-elu", "elu"), recipe, pictures, tmp_path) == chosen
+
+
+def test_a_run_of_four_times_the_steps_takes_half_the_rate() -> None:
+    """A short run has an epoch's steps for each `SEARCH_PART` of its epochs."""
+    assert stretched(0.04, Recipe(epochs=6), 6 * train.SEARCH_PART) == pytest.approx(0.04)
+    assert stretched(0.04, Recipe(epochs=24), 6 * train.SEARCH_PART) == pytest.approx(0.02)
 
 
 def test_a_rate_that_was_tried_is_not_tried_again(tmp_path: Path, source: Path) -> None:
