@@ -28,6 +28,11 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return inherited | {f"ACTSERVE_{name.upper()}": value for name, value in settings.items()}
 
 
+def uncounted() -> dict[str, str]:
+    """Ours for a program that is not the project's own, and whose lines are not to count as covered or missed."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE", "COV_"))}
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

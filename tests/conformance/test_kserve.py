@@ -5,7 +5,6 @@ Without it these tests are skipped. The client has no call for metadata over RES
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.serving import DEADLINE_S, ROOT
+from tests.serving import DEADLINE_S, ROOT, uncounted
 
 PYTHON = ROOT / ".venv-kserve" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 CALLS = Path(__file__).parent / "kserve_calls.py"
@@ -31,9 +30,8 @@ pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="KServe's client is 
 @pytest.fixture(scope="module")
 def results(address: str) -> dict[str, Any]:
     """What came of each call."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE", "COV_"))}
     command = [str(PYTHON), str(CALLS), address]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=2 * DEADLINE_S, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=uncounted(), timeout=2 * DEADLINE_S, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

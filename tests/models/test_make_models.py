@@ -1,7 +1,6 @@
 """`make models` as a user types it, on a little data: trained, exported, measured, judged and written down."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -13,10 +12,10 @@ import pytest
 from models import report
 from models.claims.page import CLAIMS
 from tests.models.pictures import write_pictures
+from tests.serving import ROOT, uncounted
 
 pytest.importorskip("torch", reason="the group `train` is not installed")
 
-ROOT = Path(__file__).parent.parent.parent
 NETWORKS = {
     "binary-relu",
     *(f"cnn-{name}" for name in ("relu", "leaky_relu", "elu", "swish", "tanh", "sigmoid", "softmax", "identity")),
@@ -41,7 +40,7 @@ def make(project: Path, *arguments: str) -> str:
     stamps = [f"--assume-old=.venv/{name}" for name in ("bin/python", "run.stamp", "train.stamp")]
     command = ["make", "--directory", str(project), *stamps, *arguments]
     done = subprocess.run(
-        command, env=os.environ | {"OMP_NUM_THREADS": "2"}, capture_output=True, text=True, timeout=900, check=False
+        command, env=uncounted() | {"OMP_NUM_THREADS": "2"}, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout
