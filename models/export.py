@@ -103,8 +103,9 @@ def to_onnx(net: ActNet, metadata: Mapping[str, str], *, temperature: float = 1.
 
 def _activated(x: Term, activation: str) -> Term:
     row = find(activation)
-    formula = row.composed if row.composed is not None and row.since_opset > OPSET else row.native
-    return formula(x, row.bind({} if row.elementwise else {"axis": 1}))
+    formula = row.by_operators_of(OPSET)
+    assert formula is not None
+    return formula(x, row.in_network())
 
 
 def _model(graph: Graph, classes: int, metadata: Mapping[str, str]) -> bytes:

@@ -1,7 +1,7 @@
 """Muon: steps that move a matrix alike in all directions. For the filters of convolutions that BatchNorm follows.
 
 Of a step of momentum only the directions are kept: its singular values all become about 1. What few pictures ask for is
-then learnt as fast as what most do, and a small network needs about a third of the epochs (`docs/models.md`).
+then learnt as fast as what most do, and a small network needs fewer epochs (`models.train.RECIPE` has the figures).
 
 A convolution before a BatchNorm does the same at every scale of its filters. So they are kept at one norm, and the
 learning rate is the share of it that a step moves them by; weight decay has nothing to do.

@@ -66,12 +66,12 @@ ROUTES = (
     apply,
     claims,
     models,
-    inspect,
-    compare,
     v2,
     infer,
     control,
     shared_memory,
+    inspect,
+    compare,
     ops,
     metrics,
     pages,
@@ -127,21 +127,7 @@ def create_app(settings: Settings) -> Service:
         responses=dict(ERROR_ANSWERS),
         separate_input_output_schemas=False,
     )
-    for module in (
-        activations,
-        apply,
-        claims,
-        models,
-        v2,
-        infer,
-        control,
-        shared_memory,
-        inspect,
-        compare,
-        ops,
-        metrics,
-        pages,
-    ):
+    for module in ROUTES:
         app.include_router(module.router)
     app.add_middleware(Decompressed, max_bytes=settings.max_body_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)

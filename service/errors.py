@@ -99,6 +99,9 @@ class QueueTimeout(ServiceError):
 class ClientLeft(ServiceError):
     status = 499
 
+    def __init__(self) -> None:
+        super().__init__("the client left while its request waited")
+
 
 class ModelUnavailable(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE

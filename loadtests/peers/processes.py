@@ -46,7 +46,7 @@ def cpu_seconds(root: int) -> float:
     ticks = 0
     for pid, _ in tree(root):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # ended meanwhile
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            fields = _fields(Path(f"/proc/{pid}"))
             ticks += int(fields[11]) + int(fields[12])  # in user mode, and in the kernel
     return ticks / os.sysconf("SC_CLK_TCK")
 
@@ -92,14 +92,19 @@ def _still(started: list[Started]) -> list[int]:
     return [pid for pid, start in started if (pid, start) in running]
 
 
-def _all() -> Iterator[tuple[int, int, int]]:
-    """Process id, parent's id, start time in clock ticks; without those that have ended and only wait for their parent.
+def _fields(process: Path) -> list[str]:
+    """Of its `stat`, from its state on.
 
     Source: proc_pid_stat(5); the name in parentheses may hold anything, so it is counted from its end.
     """
+    return (process / "stat").read_text().rpartition(")")[2].split()
+
+
+def _all() -> Iterator[tuple[int, int, int]]:
+    """Process id, parent's id, start time in clock ticks; without those that have ended and wait for their parent."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                fields = _fields(entry)
                 if fields[0] != "Z":
                     yield int(entry.name), int(fields[1]), int(fields[19])

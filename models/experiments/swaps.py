@@ -12,22 +12,20 @@ from numpy.typing import NDArray
 
 from models.architecture import ACTIVATIONS
 from models.experiments.affine import pictures
-from models.export import REPOSITORY, served
+from models.export import REPOSITORY, predictions, served
+from models.export import run as answers
 from models.lab import Lab, Result
 from models.plots import panels, to_svg
 from service.activations.catalogue import find
 from service.engine import patterns, surgery
 from service.engine.session import Device, Session
 
-CHUNK = 500
-"""Pictures of a run."""
-
 
 def run(lab: Lab, *, repository: Path = REPOSITORY, functions: tuple[str, ...] = tuple(ACTIVATIONS)) -> Result:
     """Measure every pair of a network and a function."""
     images, targets = pictures(lab), lab.validation.targets.cpu().numpy()
     found = {
-        name: {function: accuracy(path.read_bytes(), function, images, targets) for function in functions}
+        name: accuracies(path.read_bytes(), functions, images, targets)
         for name, path in served(repository).items()
         if name != "binary-relu"
     }
@@ -38,15 +36,19 @@ def run(lab: Lab, *, repository: Path = REPOSITORY, functions: tuple[str, ...] =
     }
 
 
-def accuracy(model: bytes, function: str, images: NDArray[np.float32], targets: NDArray[np.int64]) -> float:
-    """Share of pictures that the network classifies rightly with this function in the place of its own."""
+def accuracies(
+    model: bytes, functions: tuple[str, ...], images: NDArray[np.float32], targets: NDArray[np.int64]
+) -> dict[str, float]:
+    """Share of pictures that the network classifies rightly with each function in the place of its own."""
     proto = onnx.load_model_from_string(model)
     sites = patterns.sites(proto.graph, surgery.opset(proto))
-    edited = surgery.swapped(proto, sites, find(function)).SerializeToString()
-    session = Session.load(edited, Device.cpu(), threads=0)
-    chunks = (images[start : start + CHUNK] for start in range(0, len(images), CHUNK))
-    chosen = np.concatenate([session.run({"image": chunk})["logits"].argmax(axis=1) for chunk in chunks])
-    return float((chosen == targets).mean())
+    found = {}
+    for function in functions:
+        edited = surgery.swapped(proto, sites, find(function)).SerializeToString()
+        session = Session.load(edited, Device.cpu(), threads=0)
+        chosen = predictions(answers(session, images)["logits"])
+        found[function] = float((chosen == targets).mean())
+    return found
 
 
 def draw(result: Result) -> str:

@@ -135,6 +135,10 @@ class Story:
     notes: tuple[str, ...] = ()
 
 
+CHANNELS = 1
+"""The axis that a function along an axis takes in a network: N×C×H×W, and N×C."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activation:
     """One activation function.
@@ -185,6 +189,14 @@ class Activation:
             if name not in known:
                 raise BadRequest(f"{self.name} has no parameter {quoted(name)}; {self._parameters_in_words()}")
         return Values({name: known[name].check(given.get(name, known[name].default)) for name in known})
+
+    def in_network(self) -> Values:
+        """The parameters inside a network: the defaults, and along an axis the one across channels."""
+        return self.bind({} if self.elementwise else {"axis": CHANNELS})
+
+    def by_operators_of(self, opset: int) -> Formula | None:
+        """The native formula in an ONNX operator set; None if its operator is younger and no older ones do."""
+        return self.native if self.since_opset <= opset else self.composed
 
     def _parameters_in_words(self) -> str:
         if not self.parameters:

@@ -237,7 +237,7 @@ class Batcher:
         if ticket.answer.done():
             return False
         if ticket.left():
-            ticket.fail(ClientLeft("the client left while its request waited"))
+            ticket.fail(ClientLeft())
             return False
         if ticket.deadline_ns is not None and now > ticket.deadline_ns:
             waited = (now - ticket.arrived_ns) // 1000

@@ -1,7 +1,5 @@
 """Activation functions as sessions: built on first use for their parameters and dtype, kept in a bounded cache."""
 
-import threading
-from collections import OrderedDict
 from typing import TypeAlias
 
 import numpy as np
@@ -9,6 +7,7 @@ import numpy as np
 from service.activations.activation import Activation, Values
 from service.activations.catalogue import ACTIVATIONS
 from service.activations.graphs import DTYPES, Kernel, build
+from service.engine.cache import Cache
 from service.engine.session import Device, Session, Tensor
 from service.engine.statistics import LENGTH, Statistics
 from service.errors import BadRequest, ModelUnavailable
@@ -31,11 +30,9 @@ class Functions:
     def __init__(self, device: Device, *, threads: int, capacity: int, workers: Workers | None = None) -> None:
         self.device = device
         self.threads = threads
-        self._capacity = capacity
         counters = workers or Alone()
         self.statistics = {name: Statistics(counters.block(f"activation {name}", LENGTH)) for name in ACTIVATIONS}
-        self._sessions: OrderedDict[Key, Session] = OrderedDict()
-        self._lock = threading.Lock()
+        self._sessions: Cache[Key, Session] = Cache(capacity)
 
     def apply(self, row: Activation, values: Values, x: Tensor, kernel: Kernel, *, derivative: bool = False) -> Tensor:
         """Apply the function, or its derivative, to x of any shape; the result has x's shape and dtype.
@@ -53,16 +50,7 @@ class Functions:
         if any(isinstance(value, np.ndarray) and value.size > MAX_KEPT_ELEMENTS for value in values.values()):
             return self._build(row, values, dtype, kernel, derivative)
         key = (row.name, _frozen(values), dtype, kernel, derivative)
-        with self._lock:
-            if key in self._sessions:
-                self._sessions.move_to_end(key)
-                return self._sessions[key]
-        session = self._build(row, values, dtype, kernel, derivative)
-        with self._lock:
-            self._sessions[key] = session
-            while len(self._sessions) > self._capacity:
-                self._sessions.popitem(last=False)
-        return session
+        return self._sessions.get(key, lambda: self._build(row, values, dtype, kernel, derivative))
 
     def _build(self, row: Activation, values: Values, dtype: np.dtype, kernel: Kernel, derivative: bool) -> Session:
         model = build(row, values, dtype, kernel, derivative=derivative)

@@ -68,9 +68,12 @@ class Layer:
     after: Spread
     zeros: float
     dead: list[int]
-    channels: int
     saturated: float | None
     mean_share: float | None
+
+    @property
+    def channels(self) -> int:
+        return self.shape[0]
 
 
 def layer(site: Site, before: Tensor, after: Tensor, functions: Functions) -> Layer:
@@ -94,7 +97,6 @@ def layer(site: Site, before: Tensor, after: Tensor, functions: Functions) -> La
         after=_spread(wide),
         zeros=float(np.mean(after == 0)),
         dead=np.flatnonzero(per_channel <= 0).tolist(),
-        channels=after.shape[1],
         saturated=_saturated(*known, before, functions) if known else None,
         mean_share=float(wide.mean()) ** 2 / power if power > 0 else None,
     )

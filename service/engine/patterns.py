@@ -10,7 +10,7 @@ output head; and what is multiplied with another tensor is a gate. Both are left
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -91,31 +91,23 @@ class Site:
     nodes: tuple[int, ...]
 
 
-@dataclass(frozen=True)
 class _Wiring:
-    """Who makes and who takes each tensor of a graph, and which are constant."""
+    """Who makes and who takes each tensor of a graph, and which are constants of one element."""
 
-    graph: onnx.GraphProto
-    makers: Mapping[str, int] = field(init=False)
-    takers: Mapping[str, list[int]] = field(init=False)
-    constants: Mapping[str, NDArray[Any]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        makers: dict[str, int] = {}
-        takers: dict[str, list[int]] = {}
-        constants = {tensor.name: tensor for tensor in self.graph.initializer}
-        for place, node in enumerate(self.graph.node):
-            makers |= {name: place for name in node.output if name}
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.graph = graph
+        self.makers: dict[str, int] = {}
+        self.takers: dict[str, list[int]] = {}
+        constants = {tensor.name: tensor for tensor in graph.initializer}
+        for place, node in enumerate(graph.node):
+            self.makers |= {name: place for name in node.output if name}
             for name in node.input:
-                takers.setdefault(name, []).append(place)
+                self.takers.setdefault(name, []).append(place)
             if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
                 constants[node.output[0]] = node.attribute[0].t
-        small = {
+        self.constants: dict[str, NDArray[Any]] = {
             name: numpy_helper.to_array(tensor) for name, tensor in constants.items() if math.prod(tensor.dims) == 1
         }
-        object.__setattr__(self, "makers", makers)
-        object.__setattr__(self, "takers", takers)
-        object.__setattr__(self, "constants", small)
 
 
 def sites(graph: onnx.GraphProto, opset: int) -> list[Site]:

@@ -31,7 +31,7 @@ class Pool:
 
         def unless_left() -> T:
             if left():
-                raise ClientLeft("the client left while its request waited")
+                raise ClientLeft()
             return call()
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, unless_left)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from service.errors import ClientLeft, ModelFailed, QueueFull, QueueTimeout
 from service.workers import histogram
-from service.workers.blocks import Block
+from service.workers.blocks import Block, added
 
 STAGES = ("compute_input", "compute_infer", "compute_output")
 KINDS = ("success", "fail", "queue", *STAGES, "cache_hit", "cache_miss")
@@ -150,7 +150,7 @@ class Statistics:
         """All counters, of all processes, as the metrics tell them."""
         with self._lock:
             blocks = self._block.all()
-            sums = [sum(values) for values in zip(*(block[:_FIRST_SIZE] for block in blocks), strict=True)]
+            sums = added(blocks, 0, _FIRST_SIZE)
             sizes = _added(size for block in blocks for size in _sizes(block))
         return Counts(
             requests=sums[_PAIRS["success"]],

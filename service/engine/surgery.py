@@ -15,9 +15,6 @@ from service.activations.expressions import Graph, Term
 from service.engine.patterns import Site
 from service.errors import BadRequest
 
-CHANNELS = 1
-"""The axis that a function along an axis takes in a network: N×C×H×W, and N×C."""
-
 
 def opset(model: onnx.ModelProto) -> int:
     """The version of ONNX's own operators that the model uses."""
@@ -41,12 +38,12 @@ def swapped(model: onnx.ModelProto, sites: Sequence[Site], row: Activation) -> o
         BadRequest: its operator is younger than the model's operator set.
     """
     version = opset(model)
-    formula = row.native if row.since_opset <= version else row.composed
+    formula = row.by_operators_of(version)
     if formula is None:
         raise BadRequest(
             f"the model uses ONNX operator set {version}, and {row.name} ({row.onnx_op}) needs {row.since_opset}"
         )
-    values = row.bind({} if row.elementwise else {"axis": CHANNELS})
+    values = row.in_network()
     edited = _copy(model)
     types = _types(model)
     unused = _unused_prefix(model)

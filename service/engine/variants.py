@@ -3,16 +3,15 @@
 They are built when they are first asked for, from the file of the model, and kept in a bounded cache.
 """
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import onnx
 
+from service.activations.activation import Activation
 from service.activations.catalogue import find
 from service.engine import patterns, surgery
+from service.engine.cache import Cache
 from service.engine.model import Model
 from service.engine.patterns import Site
 from service.engine.session import Device, Session
@@ -20,12 +19,19 @@ from service.engine.statistics import Statistics
 from service.errors import BadRequest
 
 Key: TypeAlias = tuple[Model, str | None, bool]
+"""Of whom, with which function, and whether it is looked into."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tapped:
-    """A session that gives every hidden activation's input and output beside the model's own outputs."""
+    """A session that gives every hidden activation's input and output beside the model's own outputs.
 
+    Attributes:
+        name, activation: of the model that is looked into, which another function may be in.
+    """
+
+    name: str
+    activation: str | None
     sites: tuple[Site, ...]
     session: Session = field(repr=False)
 
@@ -40,9 +46,7 @@ class Variants:
     def __init__(self, device: Device, *, threads: int, capacity: int) -> None:
         self._device = device
         self._threads = threads
-        self._capacity = capacity
-        self._kept: OrderedDict[Key, Model | Tapped] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept: Cache[Key, Model | Tapped] = Cache(capacity)
 
     def swapped(self, model: Model, activation: str) -> Model:
         """The model with another function in the place of its hidden activations; named `cnn-relu~elu`.
@@ -55,13 +59,12 @@ class Variants:
         row = find(activation)
 
         def build() -> Model:
-            content, _ = self._edited(model, row.name)
-            session = Session.load(content, self._device, threads=self._threads)
+            edited, _ = self._edited(model, row)
             about = replace(model.description, activation=row.name, card=None)
-            name = f"{model.name}~{row.name}"
-            return replace(model, name=name, session=session, description=about, statistics=Statistics())
+            session, statistics = self._session(edited), Statistics()
+            return replace(model, name=_name(model, row), session=session, description=about, statistics=statistics)
 
-        found = self._get((model, row.name, False), build)
+        found = self._kept.get((model, row.name, False), build)
         assert isinstance(found, Model)
         return found
 
@@ -71,47 +74,37 @@ class Variants:
         Raises:
             NotFound, BadRequest, ModelUnavailable: as `swapped`.
         """
-        name = None if activation is None else find(activation).name
+        row = None if activation is None else find(activation)
 
         def build() -> Tapped:
-            content, sites = self._edited(model, name, tap=True)
-            return Tapped(sites, Session.load(content, self._device, threads=self._threads))
+            edited, sites = self._edited(model, row)
+            named = (_name(model, row), row.name) if row else (model.name, model.description.activation)
+            return Tapped(*named, sites, self._session(surgery.tapped(edited, sites)))
 
-        found = self._get((model, name, True), build)
+        found = self._kept.get((model, row.name if row else None, True), build)
         assert isinstance(found, Tapped)
         return found
 
-    def _get(self, key: Key, build: Callable[[], Model | Tapped]) -> Model | Tapped:
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        made = build()
-        with self._lock:
-            self._kept[key] = made
-            while len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
-        return made
-
     def forget(self, served: list[Model]) -> None:
         """Let go of copies of models that are no longer served."""
-        with self._lock:
-            for key in [key for key in self._kept if key[0] not in served]:
-                del self._kept[key]
+        self._kept.forget(lambda key: key[0] not in served)
 
-    def _edited(self, model: Model, activation: str | None, *, tap: bool = False) -> tuple[bytes, tuple[Site, ...]]:
+    def _session(self, model: onnx.ModelProto) -> Session:
+        return Session.load(model.SerializeToString(), self._device, threads=self._threads)
+
+    def _edited(self, model: Model, row: Activation | None) -> tuple[onnx.ModelProto, tuple[Site, ...]]:
+        """The model's graph, with the function if one is given, and what its activations are then."""
         proto = onnx.load_model_from_string(model.read())
-        sites = patterns.sites(proto.graph, surgery.opset(proto))
+        sites = tuple(patterns.sites(proto.graph, surgery.opset(proto)))
         if not sites:
             raise BadRequest(f"model {model.name!r} has no hidden activation that is known")
-        edited = proto if activation is None else surgery.swapped(proto, sites, find(activation))
-        if tap:  # in the edited graph the places have moved, the tensors have not
-            found = tuple(_as(site, activation) for site in sites) if activation else tuple(sites)
-            return surgery.tapped(edited, found).SerializeToString(), found
-        return edited.SerializeToString(), tuple(sites)
+        if row is None:
+            return proto, sites
+        # In the edited graph the places of nodes have moved; the tensors have not.
+        values = row.in_network()
+        now = tuple(replace(site, function=row.name, parameters=values) for site in sites)
+        return surgery.swapped(proto, sites, row), now
 
 
-def _as(site: Site, activation: str) -> Site:
-    """What a site is once another function has taken its place."""
-    row = find(activation)
-    return replace(site, function=row.name, parameters={} if row.elementwise else {"axis": surgery.CHANNELS})
+def _name(model: Model, row: Activation) -> str:
+    return f"{model.name}~{row.name}"

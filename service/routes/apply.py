@@ -142,10 +142,18 @@ async def _answered(row: Activation, read: Callable[[], _Asked], accept: str, se
 
 def _read_json(row: Activation, body: bytes, services: Services) -> _Asked:
     asked = checked(schemas.Apply, arrays.parse_json(body), "the body")
-    limit = services.settings.max_tensor_elements
-    shape = None if asked.shape is None else arrays.check_shape(asked.shape, name="shape", max_elements=limit)
-    x = arrays.from_json(asked.data, DTYPES[asked.dtype], name="data", max_elements=limit, shape=shape)
+    x = tensor(asked, services.settings.max_tensor_elements)
     return _Asked(x, row.bind(asked.parameters), asked.kernel, asked.derivative)
+
+
+def tensor(asked: schemas.Numbers, limit: int) -> Tensor:
+    """The numbers of a JSON body.
+
+    Raises:
+        BadRequest, PayloadTooLarge: as `arrays.from_json`.
+    """
+    shape = None if asked.shape is None else arrays.check_shape(asked.shape, name="shape", max_elements=limit)
+    return arrays.from_json(asked.data, DTYPES[asked.dtype], name="data", max_elements=limit, shape=shape)
 
 
 def _options(row: Activation, request: Request) -> tuple[schemas.ApplyOptions, Values]:

@@ -11,13 +11,13 @@ from starlette.responses import Response
 from service.activations.activation import Activation as Function
 from service.activations.activation import Values
 from service.activations.catalogue import ACTIVATIONS, find
-from service.activations.graphs import DTYPES
 from service.engine.model import Execution, Model
 from service.engine.session import Tensor
 from service.errors import BadRequest, PayloadTooLarge, quoted
 from service.routes import examples, parameters, pictures, schemas
+from service.routes.apply import tensor
 from service.routes.http import JSON, checked, json_response, media_type, query, unsupported
-from service.routes.models import TOP_K, Activation, resolve, seen
+from service.routes.models import TOP_K, Activation, TopK, resolve, seen
 from service.routes.pictures import Sent
 from service.routes.state import Services, Shared
 from service.wire import arrays
@@ -46,7 +46,7 @@ async def compare_models(
     services: Shared,
     models: Models = None,
     activation: Activation = None,
-    top_k: Annotated[int, Query(ge=1, le=1000, description="How many classes to rank.")] = TOP_K,
+    top_k: TopK = TOP_K,
 ) -> Response:
     """Classify images with several CNNs at once: what each sees, how sure it is, how long it took, and who agrees.
 
@@ -88,9 +88,13 @@ async def _chosen(models: str | None, activation: str | None, services: Services
         names = [name.strip() for name in models.split(",")]
     if len(names) > services.settings.max_compared:
         raise BadRequest(f"got {len(names)} models, expected at most {services.settings.max_compared}")
-    if len(set(names)) != len(names):
-        raise BadRequest(f"models: {quoted(Counter(names).most_common(1)[0][0])} is there twice")
+    _check_once("models", names)
     return [await resolve(name, activation, services) for name in names]
+
+
+def _check_once(what: str, names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        raise BadRequest(f"{what}: {quoted(Counter(names).most_common(1)[0][0])} is there twice")
 
 
 async def _shared_feeds(models: list[Model], sent: Sent, services: Services) -> list[dict[str, Tensor]]:
@@ -111,9 +115,7 @@ async def _prepared(
 ) -> Tensor:
     if not isinstance(content, list):
         return content
-    how = model.description.preprocessing
-    if how is None:
-        raise BadRequest(f"model {model.name!r} does not say how to prepare an image; send a tensor as 'data' or .npy")
+    how = pictures.preprocessing(model)
     if how not in made:
         made[how] = await pictures.prepared(content, how, services.scheduler)
     return made[how]
@@ -168,8 +170,7 @@ def _compared(body: bytes, services: Services) -> Response:
     asked = checked(schemas.Compare, arrays.parse_json(body), "the body")
     limit = services.settings.max_tensor_elements
     rows = _functions(asked, services.settings.max_compared)
-    shape = None if asked.shape is None else arrays.check_shape(asked.shape, name="shape", max_elements=limit)
-    x = arrays.from_json(asked.data, DTYPES[asked.dtype], name="data", max_elements=limit, shape=shape)
+    x = tensor(asked, limit)
     if x.size * len(rows) > limit:
         raise PayloadTooLarge(
             f"{len(rows)} functions of {x.size} numbers are more than {limit}, the most of one answer"
@@ -184,8 +185,7 @@ def _functions(asked: schemas.Compare, most: int) -> list[tuple[Function, Values
         raise BadRequest(f"got {len(names)} names, expected 1 to {most}")
     rows = [find(name) for name in names]
     chosen = [row.name for row in rows]
-    if len(set(chosen)) != len(chosen):
-        raise BadRequest(f"names: {quoted(Counter(chosen).most_common(1)[0][0])} is there twice")
+    _check_once("names", chosen)
     given = {find(name).name: of for name, of in asked.parameters.items()}
     if unused := sorted(set(given) - set(chosen)):
         raise BadRequest(f"parameters are given for {unused}, which are not among the names {chosen}")

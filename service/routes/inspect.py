@@ -60,18 +60,16 @@ def _inspected(
     model: Model, activation: str | None, feeds: dict[str, Tensor], maps: bool, services: Services
 ) -> dict[str, object]:
     """Run the images one after the other, for one tells how much memory all will take."""
-    variants = services.variants
-    tapped = variants.tapped(model, activation)
-    shown = model if activation is None else variants.swapped(model, activation)
+    tapped = services.variants.tapped(model, activation)
     rows = len(next(iter(feeds.values())))
     first = tapped.session.run({name: array[:1] for name, array in feeds.items()})
     _check_elements(sum(first[site.before].size + first[site.after].size for site in tapped.sites), rows, services)
     outputs = first if rows == 1 else tapped.session.run(feeds)
     found = {port.name: outputs[port.name] for port in model.outputs}
     return {
-        "model": shown.name,
+        "model": tapped.name,
         "version": str(model.version),
-        "activation": shown.description.activation,
+        "activation": tapped.activation,
         "provider": model.session.provider,
         "images": rows,
         "layers": [_layer(number, site, outputs, maps, services) for number, site in enumerate(tapped.sites, start=1)],
@@ -99,6 +97,7 @@ def _told(found: Layer) -> dict[str, object]:
     answer = asdict(found)
     dead = answer.pop("dead")
     answer["activation"] = answer.pop("function")
+    answer["channels"] = found.channels
     answer["dead"] = {"count": len(dead), "share": len(dead) / found.channels, "channels": dead}
     return answer | {"before": _spread(found.before), "after": _spread(found.after)}
 

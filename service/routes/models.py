@@ -46,6 +46,9 @@ Activation = Annotated[
 ]
 
 
+TopK = Annotated[int, Query(ge=1, le=1000, description="How many classes to rank.")]
+
+
 @router.get("", response_model=schemas.Models, summary="The models")
 async def models(request: Request, services: Shared) -> Response:
     """Every model in the repository: those that are served, and why the others are not."""
@@ -73,7 +76,7 @@ async def predict(
     request: Request,
     services: Shared,
     activation: Activation = None,
-    top_k: Annotated[int, Query(ge=1, le=1000, description="How many classes to rank.")] = TOP_K,
+    top_k: TopK = TOP_K,
 ) -> Response:
     """Run the model on images or on a tensor.
 

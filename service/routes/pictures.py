@@ -78,9 +78,7 @@ async def batch(model: Model, content: Tensor | list[Picture], scheduler: Schedu
     """The model's input; small pictures are decoded in the event loop."""
     if not isinstance(content, list):
         return content
-    how = model.description.preprocessing
-    assert how is not None
-    return await prepared(content, how, scheduler)
+    return await prepared(content, preprocessing(model), scheduler)
 
 
 async def prepared(pictures: list[Picture], how: Preprocessing, scheduler: Scheduler) -> Tensor:
@@ -144,9 +142,20 @@ def _check_count(count: int, settings: Settings) -> None:
         raise BadRequest(f"got {count} images, expected 1 to {settings.max_images}")
 
 
-def _opened(model: Model, files: list[bytes], settings: Settings) -> list[Picture]:
-    if model.description.preprocessing is None:
+def preprocessing(model: Model) -> Preprocessing:
+    """How the model wants a picture.
+
+    Raises:
+        BadRequest: it does not say so.
+    """
+    how = model.description.preprocessing
+    if how is None:
         raise BadRequest(f"model {model.name!r} does not say how to prepare an image; send a tensor as 'data' or .npy")
+    return how
+
+
+def _opened(model: Model, files: list[bytes], settings: Settings) -> list[Picture]:
+    preprocessing(model)
     _check_count(len(files), settings)
     pixels, side = settings.max_image_pixels, settings.max_image_side_pixels
     return [

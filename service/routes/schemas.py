@@ -30,25 +30,25 @@ class Error(Answer):
     error: str = Field(description="What was wrong, and what was expected.")
 
 
-class Apply(Request):
+class Numbers(Request):
+    """A tensor and how it is to be computed with."""
+
     data: Any = Field(description=f"A number or nested lists of numbers. {TENSOR_NOTE}")
     dtype: Dtype = Field("float32", description="What to compute in and answer with.")
     shape: list[int] | None = Field(None, description="With flat data: the shape, row-major.")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="The function's parameters by name.")
     kernel: Kernel = Field("exact", description="`exact` is rounded once; `native` is the bare ONNX operator.")
     derivative: bool = Field(False, description="Answer with the derivative too.")
 
 
-class Compare(Request):
-    data: Any = Field(description=f"A number or nested lists of numbers. {TENSOR_NOTE}")
+class Apply(Numbers):
+    parameters: dict[str, Any] = Field(default_factory=dict, description="The function's parameters by name.")
+
+
+class Compare(Numbers):
     names: list[str] | None = Field(None, description="Which functions; without it all that are elementwise.")
-    dtype: Dtype = Field("float32", description="What to compute in and answer with.")
-    shape: list[int] | None = Field(None, description="With flat data: the shape, row-major.")
     parameters: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="By the function's name: its parameters by name."
     )
-    kernel: Kernel = Field("exact", description="`exact` is rounded once; `native` is the bare ONNX operator.")
-    derivative: bool = Field(False, description="Answer with the derivatives too.")
 
 
 class ApplyOptions(BaseModel):
@@ -225,13 +225,16 @@ class Output(Answer):
     data: Any
 
 
-class Predicted(Answer):
+class Seen(Answer):
     model: str
     version: str
     activation: str | None
     provider: str
     predictions: list[Prediction] | None = Field(None, description="For classifiers: one for each image.")
     outputs: list[Output] | None = Field(None, description="For other models: their outputs as they are.")
+
+
+class Predicted(Seen):
     timing_ms: Timing
 
 
@@ -287,13 +290,7 @@ class Inspected(Answer):
     timing_ms: InspectTiming
 
 
-class ComparedModel(Answer):
-    model: str
-    version: str
-    activation: str | None
-    provider: str
-    predictions: list[Prediction] | None = None
-    outputs: list[Output] | None = None
+class ComparedModel(Seen):
     compute_ms: float = Field(description="Of the run that the images were in.")
     rows_of_run: int | None = Field(description="Images in that run; None where it was made for another request too.")
 

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.engine import callers
 from service.errors import ClientLeft
 from service.workers import histogram
+from service.workers.blocks import added
 from service.workers.workers import Workers
 
 ELSEWHERE = "none"
@@ -70,7 +71,7 @@ class Traffic:
         """Every route that was asked for."""
         blocks = self._block.all()
         for route, place in self._places.items():
-            sums = [sum(values) for values in zip(*(block[place : place + _WIDTH] for block in blocks), strict=True)]
+            sums = added(blocks, place, place + _WIDTH)
             statuses = {status: sums[at] for status, at in self._statuses.items() if sums[at]}
             if statuses:
                 yield Answered(route, statuses, sums[_NS], sums[_BUCKETS:_STATUSES])

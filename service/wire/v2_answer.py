@@ -72,8 +72,7 @@ def encode_infer(
             content = {"parameters": {"binary_data_size": len(piece)}}
         else:
             content = {"data": _to_json(output)}
-        datatype = _datatype(output.array.dtype)
-        described.append({"name": output.name, "datatype": datatype.name, "shape": output.array.shape, **content})
+        described.append(_described(output.name, output.array.dtype, output.array.shape, content))
     return _encoded(arrays.dumps(answer | {"outputs": described}), pieces)
 
 
@@ -85,12 +84,7 @@ def _binary(model_name: str, model_version: str, outputs: Sequence[OutputTensor]
     header = _KNOWN.get(key)
     if header is None:
         described = [
-            {
-                "name": name,
-                "datatype": _datatype(dtype).name,
-                "shape": shape,
-                "parameters": {"binary_data_size": size},
-            }
+            _described(name, dtype, shape, {"parameters": {"binary_data_size": size}})
             for name, dtype, shape, size in facts
         ]
         header = arrays.dumps({"model_name": model_name, "model_version": model_version, "outputs": described})
@@ -98,6 +92,10 @@ def _binary(model_name: str, model_version: str, outputs: Sequence[OutputTensor]
             _KNOWN.clear()
         _KNOWN[key] = header
     return _encoded(header, pieces)
+
+
+def _described(name: str, dtype: DType, shape: tuple[int, ...], content: Mapping[str, object]) -> Mapping[str, object]:
+    return {"name": name, "datatype": _datatype(dtype).name, "shape": shape, **content}
 
 
 def _encoded(header: bytes, pieces: Sequence[bytes | memoryview]) -> Encoded:

@@ -52,6 +52,11 @@ class SharedBlock(Block):
         return [block for block in blocks if len(block) == len(self.own)]  # one that is being made is empty
 
 
+def added(blocks: Sequence[Sequence[int]], start: int, stop: int) -> list[int]:
+    """The counters from `start` to `stop`, those of all blocks added."""
+    return [sum(values) for values in zip(*(block[start:stop] for block in blocks), strict=True)]
+
+
 def _new(folder: Path) -> Path:
     """A file of our own: by our process id, which an ended process may have had before us, and a number."""
     number = 0
