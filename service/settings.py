@@ -37,15 +37,67 @@ class Settings(BaseSettings):
     threads: int = Field(
         0, ge=0, le=1024, description="CPU threads of one inference; 0 is the CPU quota divided by the workers."
     )
-    admin_key: SecretStr | None = Field(
-        None, min_length=8, description="Key for what changes the running service; while there is none, that is off."
+    api_keys: SecretStr | None = Field(
+        None,
+        description="Keys for all but the health routes and the page, separated by commas; none: open to everybody.",
     )
+    api_keys_file: Path | None = Field(None, description="File of such keys, one a line; `#` begins a comment.")
+    admin_key: SecretStr | None = Field(
+        None, description="Key for what changes the running service; while there is none, that is off."
+    )
+    admin_key_file: Path | None = Field(None, description="File that holds the admin key.")
+    key_requests_per_second: int = Field(
+        0, ge=0, description="Requests that one API key may send in a second, to all workers together; 0 is no limit."
+    )
+    cors_origins: str = Field(
+        "", description="Origins whose pages may call the API, separated by commas; `*` is all of them."
+    )
+    tls_certificate_file: Path | None = Field(None, description="Certificate chain (PEM); with it the port speaks TLS.")
+    tls_key_file: Path | None = Field(None, description="The certificate's private key (PEM).")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
-    max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body.")
+    max_head_bytes: int = Field(
+        32 * 2**10, ge=1024, le=2**20, description="Largest request head: request line and header fields."
+    )
+    max_headers: int = Field(100, ge=10, description="Most header fields of a request.")
+    max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body, as it is sent.")
+    max_decompressed_bytes: int = Field(64 * 2**20, ge=1024, description="Largest body once it is decompressed.")
+    max_json_depth: int = Field(64, ge=8, le=1000, description="Deepest nesting of JSON.")
     max_tensor_elements: int = Field(16 * 2**20, ge=1, description="Most elements in one tensor.")
     max_image_pixels: int = Field(25_000_000, ge=1, description="Most pixels in one image (width by height).")
     max_image_side_pixels: int = Field(8192, ge=1, description="Longest side of an image.")
     max_images: int = Field(64, ge=1, description="Most images in one request.")
+    max_request_rows: int = Field(2**16, ge=1, description="Most rows in one request to a model that batches.")
+    max_request_tensors: int = Field(64, ge=1, description="Most inputs that a request may have, and most outputs.")
+    max_queue_rows: int = Field(
+        8192, ge=1, description="Rows that may wait for a model whose `model.toml` does not say."
+    )
+    max_connections: int = Field(4096, ge=1, description="Connections that one worker holds at a time.")
+    max_requests_in_flight: int = Field(1024, ge=1, description="Requests that one worker answers at a time.")
+    max_bytes_in_flight: int = Field(
+        512 * 2**20,
+        ge=1024,
+        description="Bytes of the bodies of those; one without a length counts as the largest that is allowed.",
+    )
+    head_timeout_seconds: float = Field(10.0, gt=0, le=3600, description="Time to send a request's head.")
+    body_timeout_seconds: float = Field(
+        30.0, gt=0, le=3600, description="Time to send a body, besides what `min_bytes_per_second` grants it."
+    )
+    send_timeout_seconds: float = Field(
+        30.0, gt=0, le=3600, description="Time to take an answer, besides what `min_bytes_per_second` grants it."
+    )
+    min_bytes_per_second: int = Field(
+        2**16, ge=1, description="Slowest that a large body may be sent, or answer taken."
+    )
+    keep_alive_timeout_seconds: int = Field(75, ge=1, le=3600, description="How long an idle connection is kept.")
+    lame_duck_seconds: float = Field(
+        3.0,
+        ge=0,
+        le=600,
+        description="After SIGTERM: time in which everything is still answered, while balancers and clients turn away.",
+    )
+    stop_timeout_seconds: int = Field(
+        25, ge=1, le=3600, description="Time for what is being answered to end, after that; then the process ends."
+    )
     max_compared: int = Field(32, ge=1, le=256, description="Most models, or functions, in one comparison.")
     max_cached_variants: int = Field(
         32, ge=1, description="Sessions kept of models whose activations are swapped or looked at."

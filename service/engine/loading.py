@@ -7,7 +7,7 @@ split, filled up, or later merged with others'; `model.toml` can say otherwise.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from service.engine import folder
 from service.engine.model import BINARY, Description, Model, Port
 from service.engine.overrides import Overrides
+from service.engine.rules import Limits, Rules
 from service.engine.session import Device, Session, Tensor, TensorSpec
 from service.errors import BadRequest, ModelUnavailable
 
@@ -38,12 +39,12 @@ class Loader:
 
     Attributes:
         threads: CPU threads of one run.
-        max_batch_size: rows of one run where `model.toml` sets no other number.
+        limits: what holds where `model.toml` says nothing else.
     """
 
     device: Device
     threads: int
-    max_batch_size: int
+    limits: Limits
 
     def __call__(self, path: Path, version: int, overrides: Overrides) -> Model:
         """Load a version of the model in the folder, and run it.
@@ -60,7 +61,8 @@ class Loader:
         max_batch_size, fixed_rows = self._batch(session, inputs, overrides, warm)
         if max_batch_size and fixed_rows:  # model.toml says that what the file fixes is a batch: so any number goes
             inputs, outputs = (tuple(port.with_any_rows() for port in ports) for ports in (inputs, outputs))
-        rules = replace(overrides.rules, max_batch_size=max_batch_size or fixed_rows)
+        waiting = {"max_queue_size": self.limits.max_queue_rows} | dict(overrides.batching)
+        rules = Rules(**waiting, max_batch_size=max_batch_size or fixed_rows)
         return Model(
             path.name,
             version,
@@ -71,6 +73,7 @@ class Loader:
             max_batch_size,
             fixed_rows,
             rules,
+            self.limits.max_request_rows,
             read=partial(_read_again, path / str(version), sha256(content).digest()),
         )
 
@@ -87,7 +90,7 @@ class Loader:
         rows = _rows([*session.inputs, *session.outputs]) if inputs else None
         if rows is None or (rows != 1 and not (warm and rows_are_independent(session, inputs, rows))):
             return 0, 0
-        return (0, rows) if rows else (self.max_batch_size, 0)
+        return (0, rows) if rows else (self.limits.max_batch_size, 0)
 
 
 def _read_again(version: Path, digest: bytes) -> bytes:

@@ -155,6 +155,7 @@ class Model:
         max_batch_size: rows of one run at most, where the first axis of all inputs and outputs is a batch; 0 elsewhere.
         fixed_rows: the number of rows that the file fixes, where it fixes one and the rows are independent; else 0.
         rules: how its requests wait and are merged.
+        max_request_rows: of one request, if it batches.
         read: gives the file again that the session was made of; raises `ModelUnavailable` if it has changed.
     """
 
@@ -167,6 +168,7 @@ class Model:
     max_batch_size: int = 0
     fixed_rows: int = 0
     rules: Rules = field(default_factory=Rules, repr=False)
+    max_request_rows: int = 2**16
     statistics: Statistics = field(default_factory=Statistics, repr=False)
     read: Callable[[], bytes] = field(default=_no_file, repr=False)
     _fitting: set[object] = field(default_factory=set, init=False, repr=False)
@@ -251,6 +253,8 @@ class Model:
             return
         counts: dict[str, int] = {name: array.shape[0] for name, array in feeds.items()}
         rows = next(iter(counts.values()))
+        if rows > self.max_request_rows:
+            raise BadRequest(f"the request has {rows} rows, expected at most {self.max_request_rows}")
         for name, count in counts.items():
             if count != rows:
                 text = f"input {name!r} batch size does not match other inputs for {self.name!r}"

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from service.engine import folder
-from service.engine.rules import Rules
 from service.errors import ModelUnavailable, quoted
 from service.wire.images import Preprocessing
 
@@ -36,6 +35,7 @@ class Overrides:
         labels: class names by index, for every output; or by output and index.
         latest: how many of the highest versions are served.
         numbers: which versions are served.
+        batching: fields of `service.engine.rules.Rules`.
     """
 
     max_batch_size: int | None = None
@@ -43,7 +43,7 @@ class Overrides:
     preprocessing: Preprocessing | None = None
     latest: int | None = None
     numbers: tuple[int, ...] | None = None
-    rules: Rules = field(default_factory=Rules)
+    batching: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, model: Path) -> "Overrides":
@@ -123,7 +123,7 @@ def _batching(value: object) -> dict[str, object]:
         if not _is_within(given, least, largest):
             raise ValueError(f"batching.{key} is {quoted(given)}, expected a number in {least}…{largest}")
         found[key] = given
-    return {"rules": Rules(**found)}
+    return {"batching": found}
 
 
 def _is_within(value: object, least: int, largest: int) -> bool:

@@ -20,6 +20,7 @@ from service.engine.folder import VERSION, Snapshot
 from service.engine.loading import Loader
 from service.engine.model import Model
 from service.engine.overrides import Overrides
+from service.engine.rules import Limits
 from service.engine.session import Device
 from service.engine.statistics import Statistics
 from service.errors import ModelUnavailable, NotFound, did_you_mean, printable, quoted
@@ -236,17 +237,17 @@ def load(
     *,
     threads: int,
     reserved: Iterable[str] = (),
-    max_batch_size: int = 1024,
+    limits: Limits | None = None,
     workers: Workers | None = None,
 ) -> Repository:
     """Load every version of every model in the folder, each warmed up with one run.
 
     Args:
         reserved: names that a model may not have.
-        max_batch_size: rows of one run where `model.toml` sets no other number.
+        limits: what the service sets for all models.
         workers: the processes that serve the same folder.
     """
-    repository = Repository(root, Loader(device, threads, max_batch_size), reserved, workers)
+    repository = Repository(root, Loader(device, threads, limits or Limits()), reserved, workers)
     try:
         names = folder.models(root)
     except OSError as error:

@@ -4,6 +4,21 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What the service sets for all models.
+
+    Attributes:
+        max_batch_size: rows of one run where `model.toml` sets no other number.
+        max_queue_rows: rows that may wait for a model where `model.toml` sets no other number.
+        max_request_rows: rows of one request to a model that batches.
+    """
+
+    max_batch_size: int = 1024
+    max_queue_rows: int = 8192
+    max_request_rows: int = 2**16
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """The names are those of Triton's model configuration.
 

@@ -141,7 +141,7 @@ async def _answered(row: Activation, read: Callable[[], _Asked], accept: str, se
 
 
 def _read_json(row: Activation, body: bytes, services: Services) -> _Asked:
-    asked = checked(schemas.Apply, arrays.parse_json(body), "the body")
+    asked = checked(schemas.Apply, arrays.parse_json(body, max_depth=services.settings.max_json_depth), "the body")
     x = tensor(asked, services.settings.max_tensor_elements)
     return _Asked(x, row.bind(asked.parameters), asked.kernel, asked.derivative)
 

@@ -167,7 +167,7 @@ async def compare_activations(request: Request, services: Shared) -> Response:
 
 
 def _compared(body: bytes, services: Services) -> Response:
-    asked = checked(schemas.Compare, arrays.parse_json(body), "the body")
+    asked = checked(schemas.Compare, arrays.parse_json(body, max_depth=services.settings.max_json_depth), "the body")
     limit = services.settings.max_tensor_elements
     rows = _functions(asked, services.settings.max_compared)
     x = tensor(asked, limit)

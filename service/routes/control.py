@@ -37,7 +37,7 @@ def _body(example: object) -> dict[str, object]:
 @router.post("/repository/index", summary="Repository index", openapi_extra=_body({"ready": True}))
 async def index(request: Request, services: Shared) -> Response:
     """Every model and version with its state; `{"ready": true}` leaves out what is not served."""
-    asked = await _read(request)
+    asked = await _read(request, services)
     ready = asked.get("ready", False)
     if not isinstance(ready, bool):
         raise BadRequest(f"'ready' is {arrays.describe(ready)}, expected true or false")
@@ -58,7 +58,7 @@ def _indexed(entry: IndexEntry) -> dict[str, object]:
 )
 async def load(name: CnnName, request: Request, services: Shared) -> Response:
     """Read the model's folder anew: new versions are loaded, gone ones dropped. Answers when that is done."""
-    _check_load_parameters((await _read(request)).get("parameters") or {})
+    _check_load_parameters((await _read(request, services)).get("parameters") or {})
     _check_name(name)
     try:
         await to_thread.run_sync(services.repository.load, name)  # not in the pool: inference goes on
@@ -76,7 +76,7 @@ async def load(name: CnnName, request: Request, services: Shared) -> Response:
 )
 async def unload(name: CnnName, request: Request, services: Shared) -> Response:
     """Stop serving the model; requests under way finish."""
-    await _read(request)
+    await _read(request, services)
     _check_name(name)
     await to_thread.run_sync(services.repository.unload, name)
     return Response()
@@ -108,7 +108,7 @@ async def trace_settings(services: Shared) -> Response:
 )
 async def change_trace_settings(request: Request, services: Shared) -> Response:
     """Change the global trace settings; null sets one back. Traces go to the log."""
-    return json_response(await to_thread.run_sync(services.tracing.update, None, await _read(request)))
+    return json_response(await to_thread.run_sync(services.tracing.update, None, await _read(request, services)))
 
 
 @router.get("/models/{name}/trace/setting", summary="Trace settings of a model")
@@ -127,7 +127,7 @@ async def trace_settings_of_model(name: Name, services: Shared) -> Response:
 async def change_trace_settings_of_model(name: Name, request: Request, services: Shared) -> Response:
     """Change one model's trace settings; null gives one back to the global settings."""
     find(name, None, services)
-    return json_response(await to_thread.run_sync(services.tracing.update, name, await _read(request)))
+    return json_response(await to_thread.run_sync(services.tracing.update, name, await _read(request, services)))
 
 
 @router.get("/logging", summary="Logging settings")
@@ -139,7 +139,7 @@ async def logging_settings(services: Shared) -> Response:
 @router.post("/logging", summary="Change logging settings", openapi_extra=_body({"log_verbose_level": 0}), **ADMIN_ONLY)
 async def change_logging_settings(request: Request, services: Shared) -> Response:
     """Change what is logged; unknown members are ignored, as Triton ignores them."""
-    asked = await _read(request)
+    asked = await _read(request, services)
     if "log_file" in asked:
         raise Unsupported("log file location can not be updated through network protocol")
     changes = {name: value for name, value in asked.items() if name in LOG_CHECKS}
@@ -169,12 +169,12 @@ def _logging(services: Services) -> dict[str, object]:
     return {"log_file": ""} | {name: getattr(settings, name) for name in LOG_CHECKS}
 
 
-async def _read(request: Request) -> dict[str, object]:
+async def _read(request: Request, services: Services) -> dict[str, object]:
     """The body as an object; an empty one is what tritonclient sends where there is nothing to say."""
     body = await request.body()
     if len(body) > MAX_BODY_BYTES:
         raise PayloadTooLarge(f"the body has {len(body)} bytes; this route reads at most {MAX_BODY_BYTES}")
-    content = arrays.parse_json(body) if body else {}
+    content = arrays.parse_json(body, max_depth=services.settings.max_json_depth) if body else {}
     if not isinstance(content, dict):
         raise BadRequest(f"the body is {arrays.describe(content)}, expected a JSON object")
     return content

@@ -174,9 +174,16 @@ async def _response(encoded: Encoded, encoding: Encoding | None, scheduler: Sche
 
 
 def _decode(target: Target, body: bytes | memoryview, header_bytes: int | None, services: Services) -> InferRequest:
-    limit = services.settings.max_tensor_elements
+    settings = services.settings
+    limit = settings.max_tensor_elements
     if header_bytes != 0:
-        return v2.decode_infer(body, header_bytes, max_elements=limit)
+        return v2.decode_infer(
+            body,
+            header_bytes,
+            max_elements=limit,
+            max_tensors=settings.max_request_tensors,
+            max_depth=settings.max_json_depth,
+        )
     batched = target.max_batch_size > 0
     inputs = [
         RawInput(port.name, port.datatype, (port.shape or ())[int(batched) :], batched=batched)

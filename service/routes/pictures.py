@@ -119,7 +119,7 @@ def only_input(model: Model) -> Port:
 
 
 def _from_json(model: Model, body: bytes, settings: Settings) -> Tensor | list[Picture]:
-    asked = checked(schemas.Predict, arrays.parse_json(body), "the body")
+    asked = checked(schemas.Predict, arrays.parse_json(body, max_depth=settings.max_json_depth), "the body")
     if (asked.images is None) == (asked.data is None):
         raise BadRequest("the body must hold either 'images' or 'data'")
     if asked.images is None:

@@ -22,6 +22,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.errors import BadRequest, PayloadTooLarge, quoted
+from service.wire.depth import check_depth
 
 Array: TypeAlias = NDArray[np.generic]
 DType: TypeAlias = np.dtype[np.generic]
@@ -52,10 +53,15 @@ def describe(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def parse_json(body: bytes | bytearray | memoryview) -> object:
-    """Read one JSON text: UTF-8 without a byte order mark, at most 1024 levels deep."""
+def parse_json(body: bytes | bytearray | memoryview, *, max_depth: int) -> object:
+    """Read one JSON text: UTF-8 without a byte order mark, at most `max_depth` levels deep.
+
+    Raises:
+        BadRequest: it is none, or deeper.
+    """
     if not body:
         raise BadRequest("the body is empty: expected JSON")
+    check_depth(body, max_depth)
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError as exc:

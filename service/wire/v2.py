@@ -40,7 +40,7 @@ def header_length(values: Sequence[str]) -> int | None:
 
 
 def decode_infer(
-    body: bytes | memoryview, header_bytes: int | None, *, max_elements: int, max_tensors: int = 64
+    body: bytes | memoryview, header_bytes: int | None, *, max_elements: int, max_tensors: int = 64, max_depth: int = 64
 ) -> InferRequest:
     """Read one inference request.
 
@@ -49,6 +49,7 @@ def decode_infer(
         header_bytes: length of the JSON, None if the body is only JSON. Of a 0 see `raw_infer`.
         max_elements: limit of each input's elements.
         max_tensors: limit of the number of inputs, and of outputs.
+        max_depth: limit of the JSON's nesting.
 
     Raises:
         BadRequest: the text names the input and what was expected.
@@ -58,11 +59,12 @@ def decode_infer(
         length = f"{header_bytes}, expected 0…{len(body)}, the length of the body"
         raise BadRequest(f"the header Inference-Header-Content-Length is {length}")
     view = memoryview(body)
+    limits = max_elements, max_tensors, max_depth
     if header_bytes is None:
-        return _decode(body, view[:0], max_elements, max_tensors)
+        return _decode(body, view[:0], *limits)
     if header_bytes > v2_known.MAX_JSON_BYTES:
-        return _decode(view[:header_bytes], view[header_bytes:], max_elements, max_tensors)
-    json, tail, limits = bytes(view[:header_bytes]), view[header_bytes:], (max_elements, max_tensors)
+        return _decode(view[:header_bytes], view[header_bytes:], *limits)
+    json, tail = bytes(view[:header_bytes]), view[header_bytes:]
     request = v2_known.find(json, tail, limits)
     if request is None:
         request = _decode(json, tail, *limits)
@@ -70,8 +72,10 @@ def decode_infer(
     return request
 
 
-def _decode(json: bytes | memoryview, rest: memoryview, max_elements: int, max_tensors: int) -> InferRequest:
-    request = _object(v2_json.parse(json), "the request")
+def _decode(
+    json: bytes | memoryview, rest: memoryview, max_elements: int, max_tensors: int, max_depth: int
+) -> InferRequest:
+    request = _object(v2_json.parse(json, max_depth=max_depth), "the request")
     parameters = v2_parameters.of_request(request.get("parameters"))
     tail, outputs = Tail(rest), request.get("outputs")
 

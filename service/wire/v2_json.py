@@ -2,7 +2,7 @@
 
 No Python object is made of a number that way: 3072 floats (34 kB) take 48 µs, against 250 µs by orjson, a list and its
 checks (one core of a shared server, 2026-11). What simdjson refuses goes to orjson, whose word is final: "NaN" strings,
-integers beyond 64 bits, nesting beyond 1022 lists, and everything wrong, for its error texts.
+integers beyond 64 bits, and everything wrong, for its error texts.
 
 Both read the same from the same bytes. Where they would not, orjson is asked: a byte order mark (simdjson skips it,
 orjson refuses it) and an object that has a key twice (simdjson finds the first, orjson keeps the last).
@@ -18,6 +18,7 @@ import simdjson
 
 from service.wire import arrays
 from service.wire.arrays import Array, DType
+from service.wire.depth import check_depth
 
 Data: TypeAlias = list[object] | simdjson.Array
 
@@ -29,17 +30,18 @@ _REQUEST = ("id", "parameters", "inputs", "outputs")
 _INPUT = ("name", "datatype", "shape", "parameters", "data")
 
 
-def parse(body: bytes | bytearray | memoryview) -> object:
+def parse(body: bytes | bytearray | memoryview, *, max_depth: int) -> object:
     """Read the JSON of a request: what `arrays.parse_json` returns, without the members that V2 does not know.
 
     Each `data` of an input may be a `simdjson.Array`; it is for `tensor` alone.
     """
+    check_depth(body, max_depth)
     if len(body) < _MAX_BYTES and body[:3] != _BYTE_ORDER_MARK:
         with contextlib.suppress(ValueError, RuntimeError):
             # A parser must not be shared by threads nor used again while its documents live. A new one costs 0.2 µs
             # more than one per thread, which would keep the memory of the largest document it ever saw.
             return _request(simdjson.Parser().parse(body))
-    return arrays.parse_json(body)
+    return arrays.parse_json(body, max_depth=max_depth)
 
 
 def tensor(data: Data, dtype: DType, *, name: str, max_elements: int, shape: Sequence[int]) -> Array:

@@ -15,8 +15,8 @@ MAX_JSON_BYTES = 1024
 MAX_KNOWN = 512
 """Requests kept, which is some hundred kilobytes; when there are more all are forgotten, the frequent ones for once."""
 
-Limits = tuple[int, int]
-"""Those under which a request was read: most elements, most tensors."""
+Limits = tuple[int, int, int]
+"""Those under which a request was read: most elements, most tensors, deepest nesting."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from service.engine import loading
+from service.engine.rules import Limits
 from service.errors import BadRequest
 from tests.engine.making import Shape, answer, classifier, load, node, plain, put, serialised
 
@@ -33,7 +34,7 @@ def facts(folder: Path, content: bytes, text: str | None = None) -> tuple[int, i
     put(folder, "m", "1", content)
     if text is not None:
         (folder / "m" / "model.toml").write_text(text)
-    model = load(folder, max_batch_size=100).find("m")
+    model = load(folder, limits=Limits(max_batch_size=100)).find("m")
     return model.max_batch_size, model.fixed_rows
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from service.engine.overrides import Overrides
-from service.engine.rules import Rules
 from service.errors import ModelUnavailable
 
 PREPROCESSING = '[preprocessing]\nsize = [1, 2]\ncolor = "L"\nmean = [0.5]\nstd = [1]'
@@ -30,11 +29,14 @@ def read(folder: Path, text: str | bytes) -> Overrides:
         ("versions = { latest = 3 }", Overrides(latest=3)),
         ("versions = [3, 1, 3]", Overrides(numbers=(3, 1))),
         ("[batching]", Overrides()),
-        ("[batching]\nmax_queue_delay_microseconds = 9", Overrides(rules=Rules(max_queue_delay_microseconds=9))),
-        ("[batching]\npreferred_batch_size = [4, 8]\ncount = 2", Overrides(rules=Rules(0, 0, (4, 8), count=2))),
+        ("[batching]\nmax_queue_delay_microseconds = 9", Overrides(batching={"max_queue_delay_microseconds": 9})),
+        (
+            "[batching]\npreferred_batch_size = [4, 8]\ncount = 2",
+            Overrides(batching={"preferred_batch_size": (4, 8), "count": 2}),
+        ),
         (
             "[batching]\nmax_queue_size = 7\ndefault_timeout_microseconds = 5",
-            Overrides(rules=Rules(max_queue_size=7, default_timeout_microseconds=5)),
+            Overrides(batching={"max_queue_size": 7, "default_timeout_microseconds": 5}),
         ),
     ],
 )

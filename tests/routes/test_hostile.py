@@ -56,7 +56,9 @@ NO_REQUEST = {
 @pytest.mark.parametrize("body", [pytest.param(body, id=name) for name, body in NOT_JSON.items()])
 def test_what_is_not_json_is_refused(client: TestClient, path: str, body: bytes) -> None:
     text = refused_safely(send(client, path, body, JSON), 400)
-    assert text.startswith(("the body is not valid JSON: ", "the body is empty: expected JSON"))
+    assert text.startswith(
+        ("the body is not valid JSON: ", "the body is empty: expected JSON", "the JSON is nested more")
+    )
 
 
 @pytest.mark.parametrize("path", POST_ROUTES)

@@ -47,21 +47,21 @@ def same(first: Array, second: Array) -> bool:
 def test_json_keeps_every_number_and_the_shape(array: Array) -> None:
     text = arrays.dumps(arrays.to_json(array))
     shape = None if array.size else array.shape  # [] cannot say (0, 4)
-    assert same(read(arrays.parse_json(text), array.dtype, shape=shape), array)
+    assert same(read(arrays.parse_json(text, max_depth=64), array.dtype, shape=shape), array)
 
 
 @settings(max_examples=100, deadline=None)
 @given(hnp.arrays(FLOATS, SHAPES, elements={"allow_nan": False, "allow_infinity": False}))
 def test_flat_json_keeps_every_number(array: Array) -> None:
     text = arrays.dumps(arrays.to_json_flat_null(array))
-    assert same(read(arrays.parse_json(text), array.dtype, shape=array.shape), array)
+    assert same(read(arrays.parse_json(text, max_depth=64), array.dtype, shape=array.shape), array)
 
 
 def test_every_float16_is_printed_with_the_fewest_digits_that_read_back() -> None:
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
     text = arrays.dumps(arrays.to_json(halves))
-    assert same(read(arrays.parse_json(text), F16), halves)
-    printed = arrays.parse_json(text)
+    assert same(read(arrays.parse_json(text, max_depth=64), F16), halves)
+    printed = arrays.parse_json(text, max_depth=64)
     assert isinstance(printed, list)
     finite = [(p, h) for p, h in zip(printed, halves, strict=True) if np.isfinite(h)]
     assert all(p == float(str(h)) for p, h in finite)
@@ -71,7 +71,7 @@ def test_every_float16_is_printed_with_the_fewest_digits_that_read_back() -> Non
 def test_the_float32_whose_shortest_decimal_is_misread_is_written_longer(bits: int) -> None:
     """7.038531e-26, read by way of float64, is the next float32."""
     array = np.array([bits], np.uint32).view(np.float32)
-    assert same(read(arrays.parse_json(arrays.dumps(arrays.to_json(array)))), array)
+    assert same(read(arrays.parse_json(arrays.dumps(arrays.to_json(array)), max_depth=64)), array)
 
 
 def test_a_signalling_nan_is_a_nan() -> None:
@@ -283,7 +283,7 @@ def test_a_shape_whose_product_would_wrap_is_too_large(shape: list[int]) -> None
 )  # fmt: skip
 def test_what_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(BadRequest, match="the body is") as caught:
-        arrays.parse_json(body)
+        arrays.parse_json(body, max_depth=10**6)
     assert len(caught.value.text) < 300
 
 
@@ -292,8 +292,8 @@ def test_every_prefix_of_a_json_body_is_refused(kind: Any) -> None:
     body = json.dumps({"data": [[1.5, "NaN"], [2, "ä"]]}).encode()
     for length in range(len(body)):
         with pytest.raises(BadRequest):
-            arrays.parse_json(kind(body[:length]))
-    assert arrays.parse_json(kind(body)) == json.loads(body)
+            arrays.parse_json(kind(body[:length]), max_depth=64)
+    assert arrays.parse_json(kind(body), max_depth=64) == json.loads(body)
 
 
 # --- .npy -------------------------------------------------------------------------------------------------------------

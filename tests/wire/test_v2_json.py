@@ -61,7 +61,7 @@ def agree(first: object, second: object) -> bool:
 
 
 def data_of(body: bytes) -> object:
-    request: Any = v2_json.parse(body)
+    request: Any = v2_json.parse(body, max_depth=64)
     return request["inputs"][0]["data"]
 
 
@@ -71,7 +71,7 @@ def test_numbers_are_left_to_simdjson_and_the_rest_is_plain() -> None:
     )
     for kind in (bytes, bytearray, memoryview):
         assert isinstance(data_of(kind(body)), simdjson.Array)
-    request: Any = v2_json.parse(body)
+    request: Any = v2_json.parse(body, max_depth=64)
     assert (request["parameters"], request["outputs"]) == ({"a": 1}, [{"name": "y"}])
     assert {key: value for key, value in request["inputs"][0].items() if key != "data"} == {
         "name": "x",
@@ -178,13 +178,13 @@ def test_what_simdjson_refuses_is_refused_in_the_same_words(text: str, datatype:
 )  # fmt: skip
 def test_what_is_not_json_is_refused(body: bytes) -> None:
     with pytest.raises(BadRequest, match="the body is"):
-        v2_json.parse(body)
+        v2_json.parse(body, max_depth=10**6)
 
 
 @pytest.mark.parametrize("depth", [1, 33, 1000, 1015, 1018, 1019, 1020])
 def test_nesting_that_only_one_of_them_reads_is_read(depth: int) -> None:
     """simdjson stops at 1022 levels, orjson at 1023; three are around `data`."""
-    (x,) = v2.decode_infer(body_of("[" * depth + "1" + "]" * depth), None, max_elements=9).inputs
+    (x,) = v2.decode_infer(body_of("[" * depth + "1" + "]" * depth), None, max_elements=9, max_depth=1100).inputs
     assert x.array.tolist() == [1]
 
 

@@ -1,0 +1,49 @@
+"""How deeply JSON is nested, found without reading it: parsers that recurse have run out of stack on less.
+
+Most documents have fewer brackets than may be open at a time, and counting them is all. In others they are added up,
+those in strings too; only if that says too deep are strings left out, token by token.
+"""
+
+import re
+
+import numpy as np
+
+from service.errors import BadRequest
+
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+_OTHERS = bytes(set(range(256)) - set(b"[]{}"))
+
+_STEPS = np.zeros(256, np.int8)
+_STEPS[list(b"[{")] = 1
+_STEPS[list(b"]}")] = -1
+
+
+def check_depth(body: bytes | bytearray | memoryview, limit: int) -> None:
+    """Look, before any parser does.
+
+    Args:
+        limit: lists and objects that may be open at a time.
+
+    Raises:
+        BadRequest: there are more.
+    """
+    text = body if isinstance(body, bytes | bytearray) else bytes(body)
+    if text.count(b"[") + text.count(b"{") <= limit:
+        return
+    if _highest(text.translate(None, _OTHERS)) > limit and _is_deeper(text, limit):
+        raise BadRequest(f"the JSON is nested more than {limit} levels deep")
+
+
+def _highest(brackets: bytes | bytearray) -> int:
+    return int(np.cumsum(_STEPS[np.frombuffer(brackets, np.uint8)], dtype=np.int32).max())
+
+
+def _is_deeper(text: bytes | bytearray, limit: int) -> bool:
+    level = 0
+    for token in _TOKEN.finditer(text):
+        first = text[token.start()]
+        level += int(_STEPS[first])
+        if level > limit:
+            return True
+    return False
