@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-import uvicorn
 from pydantic import ValidationError
 
 from service.activations import evidence
 from service.engine import processors
 from service.engine.session import DeviceUnavailable, detect
 from service.errors import in_words
+from service.routes.keys import InvalidKeys, Keys
+from service.server.serve import InvalidCertificate, check_tls, serve
 from service.settings import Settings
 from service.workers import FOLDER
 
@@ -33,25 +34,14 @@ def main() -> None:
     try:
         device = detect(settings.device)
         evidence.read(settings.evidence)
-    except (DeviceUnavailable, evidence.InvalidEvidence) as error:
+        Keys.read(settings)
+        check_tls(settings)
+    except (DeviceUnavailable, evidence.InvalidEvidence, InvalidKeys, InvalidCertificate) as error:
         sys.exit(f"actserve: {error}")
     workers = settings.workers or (processors.available() if device.kind == "cpu" else 1)
     os.environ["ACTSERVE_WORKERS"] = str(workers)
     with nullcontext() if workers == 1 else _shared():
-        uvicorn.run(
-            "service.app:from_environment",
-            factory=True,
-            host=settings.host,
-            port=settings.port,
-            workers=workers,
-            loop="service.workers.listener:new_loop" if workers > 1 else "auto",
-            log_level=settings.log_level,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=25,
-        )
+        serve(settings, workers)
 
 
 @contextmanager

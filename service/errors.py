@@ -7,13 +7,18 @@
   x Forbidden               403  an admin route with another key, or while no key is set
   x NotFound                404  no such activation, model or version
   x NotAcceptable           406  none of the answers' content types is in `Accept`
+  x SlowClient              408  a head or a body that was not received in time
   x PayloadTooLarge         413  more bytes, elements or pixels than the settings allow
   x UnsupportedMediaType    415  a body of a content type that the route does not read
     + UnsupportedEncoding        … or of a content encoding that none reads
+  x TooManyRequests         429  more requests than the key may send in a second
+  x HeadTooLarge            431  more bytes or fields in the request's head than the settings allow
   x LoadFailed              500  the protocol's status for a load that was asked for and failed
   x Unsupported             501  a part of the protocol that is left out on purpose
   x ModelUnavailable        503  the model is in the repository but could not be loaded
   x QueueFull               503  as many rows wait for the model as may
+  x Busy                    503  as many requests, or bytes of bodies, are being answered as may
+  x TooManyConnections      503  as many connections are open as may
   x QueueTimeout            503  the request's own `timeout` passed before it was its turn
   x ClientLeft              499  the client closed the connection while its request waited; nobody reads this answer
 
@@ -28,6 +33,9 @@ from typing import ClassVar
 
 MAX_TEXT_LENGTH = 500
 """Longest error text sent, in characters: at most 2 kB in UTF-8, so an answer never echoes a large body."""
+
+
+SOON: Mapping[str, str] = {"Retry-After": "1"}
 
 
 class ServiceError(Exception):
@@ -67,6 +75,10 @@ class NotAcceptable(ServiceError):
     status = HTTPStatus.NOT_ACCEPTABLE
 
 
+class SlowClient(ServiceError):
+    status = HTTPStatus.REQUEST_TIMEOUT
+
+
 class PayloadTooLarge(ServiceError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
@@ -79,6 +91,15 @@ class UnsupportedEncoding(UnsupportedMediaType):
     headers: ClassVar[Mapping[str, str]] = {"Accept-Encoding": "gzip, deflate"}
 
 
+class TooManyRequests(ServiceError):
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    headers: ClassVar[Mapping[str, str]] = SOON
+
+
+class HeadTooLarge(ServiceError):
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+
+
 class LoadFailed(ServiceError):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -89,7 +110,20 @@ class Unsupported(ServiceError):
 
 class QueueFull(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+    headers: ClassVar[Mapping[str, str]] = SOON
+
+
+class Busy(ServiceError):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers: ClassVar[Mapping[str, str]] = SOON
+
+
+class TooManyConnections(ServiceError):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers: ClassVar[Mapping[str, str]] = SOON
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} connections are open, as many as may be")
 
 
 class QueueTimeout(ServiceError):

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -45,14 +46,17 @@ def command() -> list[str]:
 
 
 @contextmanager
-def serving(log: Path | None = None, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(
+    log: Path | None = None, trust: ssl.SSLContext | None = None, **settings: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server that answers, and its address; ended afterwards if the test has not ended it.
 
     Args:
         log: where its messages go; a pipe if not given, which a server that says much would fill.
+        trust: for one that speaks TLS.
     """
     port = free_port()
-    settings = {"device": "cpu", "threads": "1", "port": str(port)} | settings
+    settings = {"device": "cpu", "threads": "1", "port": str(port), "lame_duck_seconds": "0"} | settings
     with (
         contextlib.nullcontext(subprocess.PIPE) if log is None else log.open("w") as errors,
         subprocess.Popen(
@@ -60,8 +64,9 @@ def serving(log: Path | None = None, **settings: str) -> Iterator[tuple[subproce
         ) as process,
     ):
         try:
-            wait_until_it_answers(process, f"http://127.0.0.1:{port}")
-            yield process, f"http://127.0.0.1:{port}"
+            address = f"{'https' if trust else 'http'}://127.0.0.1:{port}"
+            wait_until_it_answers(process, address, trust)
+            yield process, address
         finally:
             end(process)
 
@@ -76,12 +81,12 @@ def end(process: subprocess.Popen[Any]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def wait_until_it_answers(process: subprocess.Popen[Any], address: str) -> None:
+def wait_until_it_answers(process: subprocess.Popen[Any], address: str, trust: ssl.SSLContext | None = None) -> None:
     """Any server of the protocol."""
     deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            urllib.request.urlopen(f"{address}/v2/health/ready", timeout=DEADLINE_S).close()
+            urllib.request.urlopen(f"{address}/v2/health/ready", timeout=DEADLINE_S, context=trust).close()
         except urllib.error.URLError:
             time.sleep(0.05)  # between two looks; there is no event to wait for
         else:

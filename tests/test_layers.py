@@ -12,7 +12,7 @@ FLOORS = (
     {"logs", "activations", "wire"},
     {"engine"},
     {"routes"},
-    {"app"},
+    {"app", "server"},
     {"__main__"},
 )
 HEIGHT = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ log = logging.getLogger("actserve.workers")
 PAUSE_S = 0.001
 PATIENCE = 20
 """Pauses for which a connection is left to others: some of their longest runs in the event loop."""
+HANDSHAKE_S = 10.0
+"""For TLS to begin."""
 FULL_PAUSE_S = 0.1
 """Until the next try, when no more files can be open."""
 
@@ -36,11 +39,13 @@ class Listener:
         factory: Callable[[], asyncio.BaseProtocol],
         sock: socket.socket,
         shares: Shares,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._loop = loop
         self._factory = factory
         self._socket = sock
         self._shares = shares
+        self._tls = tls
         self._left_to_others = 0
         self._open = True
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -85,8 +90,11 @@ class Listener:
 
     async def _serve(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._factory, connection)
-        except OSError:  # the client has gone
+            limit = HANDSHAKE_S if self._tls else None
+            await self._loop.connect_accepted_socket(
+                self._factory, connection, ssl=self._tls, ssl_handshake_timeout=limit
+            )
+        except OSError:  # the client has gone, or does not speak TLS
             connection.close()
 
 
@@ -124,11 +132,11 @@ class SharingLoop(uvloop.Loop):
         self, protocol_factory: Callable[[], asyncio.BaseProtocol], *args: Any, **options: Any
     ) -> asyncio.AbstractServer | Listener:
         sock = options.get("sock")
-        if sock is None or options.get("ssl") is not None:
+        if sock is None:
             return await super().create_server(protocol_factory, *args, **options)
         sock.setblocking(False)
         sock.listen(options.get("backlog", 100))
-        return Listener(self, protocol_factory, sock, Shares(self._folder))
+        return Listener(self, protocol_factory, sock, Shares(self._folder), options.get("ssl"))
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -1,0 +1,97 @@
+"""uvicorn with what this service needs of it: guarded connections, workers, TLS, a second signal that works."""
+
+import contextlib
+import os
+import ssl
+import sys
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from service.server.guard import Guarded
+from service.settings import Settings
+
+BACKLOG = 2048
+"""Connections that wait to be accepted; the system may have fewer (`net.core.somaxconn`)."""
+
+HEADERS = [("X-Content-Type-Options", "nosniff")]
+"""Of every answer."""
+
+HEALTHCHECK_S = 60
+"""A worker that does not say a word for so long is killed: only one whose interpreter stands still, not a busy one."""
+
+JOIN_S = 0.1
+"""Between two looks for a signal while workers end."""
+
+
+class InvalidCertificate(Exception):
+    """The settings' certificate or key cannot be used; the text says why."""
+
+
+def check_tls(settings: Settings) -> None:
+    """Look before any worker is started.
+
+    Raises:
+        InvalidCertificate: there is a key without a certificate, or they cannot be read or do not belong together.
+    """
+    certificate, key = settings.tls_certificate_file, settings.tls_key_file
+    if certificate is None and key is None:
+        return
+    if certificate is None:
+        raise InvalidCertificate("ACTSERVE_TLS_KEY_FILE is set without ACTSERVE_TLS_CERTIFICATE_FILE")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, "")  # no password is asked for
+    except (OSError, ValueError) as error:
+        raise InvalidCertificate(f"ACTSERVE_TLS_CERTIFICATE_FILE or …_KEY_FILE cannot be used: {error}") from error
+
+
+def serve(settings: Settings, workers: int) -> None:
+    """Serve until told to stop."""
+    config = uvicorn.Config(
+        "service.app:from_environment",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=workers,
+        http=Guarded,
+        ws="none",
+        loop="service.workers.listener:new_loop" if workers > 1 else "auto",
+        backlog=BACKLOG,
+        headers=HEADERS,
+        log_level=settings.log_level,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=settings.keep_alive_timeout_seconds,
+        timeout_graceful_shutdown=settings.stop_timeout_seconds,
+        timeout_worker_healthcheck=HEALTHCHECK_S,
+        ssl_certfile=settings.tls_certificate_file,
+        ssl_keyfile=settings.tls_key_file,
+    )
+    if workers > 1:
+        Supervisor(config, sockets=[config.bind_socket()]).run()
+        return
+    server = uvicorn.Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+class Supervisor(Multiprocess):
+    """Hands a second signal on to the workers while it waits for them to end."""
+
+    def join_all(self) -> None:
+        for process in self.processes:
+            while process.exitcode is None:
+                process.process.join(JOIN_S)
+                self._hasten()
+
+    def _hasten(self) -> None:
+        while self.signal_queue:
+            number = self.signal_queue.pop()
+            for process in self.processes:
+                if process.exitcode is None and process.pid is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(process.pid, number)
