@@ -13,9 +13,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
 from service.activations import evidence
@@ -24,6 +25,7 @@ from service.engine import processors, repository, session
 from service.engine.functions import Functions
 from service.engine.memory import keep_large_blocks
 from service.engine.pool import Pool
+from service.engine.rules import Limits
 from service.engine.scheduler import Scheduler
 from service.engine.variants import Variants
 from service.engine.watcher import Watcher
@@ -45,17 +47,22 @@ from service.routes import (
     shared_memory,
     v2,
 )
+from service.routes.admin import SECURITY
+from service.routes.admission import HEALTH, Admission
 from service.routes.direct import Direct
 from service.routes.encodings import Decompressed
-from service.routes.http import error_response, internal_error, json_response
+from service.routes.http import JSON, error_response, internal_error, json_response
+from service.routes.keys import Keys
 from service.routes.limits import BodyLimit
 from service.routes.methods import Head, allowed
+from service.routes.quota import Quota
 from service.routes.standing import REPORT, Standing
 from service.routes.state import Services
 from service.routes.tracing import Tracing
 from service.routes.traffic import LEFT, Counted, Traffic
 from service.settings import Settings
 from service.workers import FOLDER
+from service.workers.drain import Drain
 from service.workers.together import Together
 from service.workers.workers import Alone
 
@@ -88,12 +95,23 @@ ERROR_ANSWERS: Mapping[int | str, Any] = {
 }
 
 
+KEY_ANSWERS = {
+    str(code): {
+        "description": HTTPStatus(code).phrase,
+        "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+    for code in (401, 403, 429)
+}
+"""What a request may be answered that has no key, a wrong one, or one that was used too often."""
+
+
 class Service(FastAPI):
     """FastAPI, with the short way for inference outside of its own layers, which take longer than all of that way."""
 
-    def __init__(self, *, max_body_bytes: int, **options: Any) -> None:
+    def __init__(self, settings: Settings, **options: Any) -> None:
         super().__init__(**options)
-        self._counted = Counted(Direct(super().__call__, max_body_bytes))
+        admitted = Admission(Direct(super().__call__, settings.max_body_bytes), settings)
+        self._counted = Counted(_shared_with(admitted, settings.cors_origins))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._counted(scope, receive, send)
@@ -110,13 +128,14 @@ def create_app(settings: Settings) -> Service:
         standing = Standing(asyncio.get_running_loop(), services.scheduler, services.traffic)
         services.workers.report(REPORT, standing)
         services.workers.start()
+        services.drain.take_over(asyncio.get_running_loop())
         yield {"services": services}
         services.workers.close()
         watcher.close()
         await services.scheduler.close()
 
     app = Service(
-        max_body_bytes=settings.max_body_bytes,
+        settings,
         title="actserve",
         version=__version__,
         description=DESCRIPTION,
@@ -129,7 +148,7 @@ def create_app(settings: Settings) -> Service:
     )
     for module in ROUTES:
         app.include_router(module.router)
-    app.add_middleware(Decompressed, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Decompressed, max_bytes=settings.max_decompressed_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Head)
     app.add_exception_handler(ServiceError, _service_error)
@@ -138,7 +157,23 @@ def create_app(settings: Settings) -> Service:
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _internal)
     _document_bodies(app)
+    if settings.api_keys or settings.api_keys_file:
+        _document_keys(app)
     return app
+
+
+def _shared_with(app: ASGIApp, origins: str) -> ASGIApp:
+    """Let the pages of these origins call the application; in front of the keys, which browsers ask about without."""
+    allowed = [origin.strip() for origin in origins.split(",") if origin.strip()]
+    if not allowed:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=allowed,
+        allow_methods=["GET", "POST"],
+        allow_headers=["*"],
+        expose_headers=["Inference-Header-Content-Length", "Retry-After", "X-Request-ID"],
+    )
 
 
 def start(settings: Settings, routes: list[str]) -> Services:
@@ -149,12 +184,13 @@ def start(settings: Settings, routes: list[str]) -> Services:
 
     Raises:
         InvalidEvidence: the claims cannot be read.
+        InvalidKeys: the keys cannot.
         DeviceUnavailable: the device that was asked for does not work.
     """
     folder = os.environ.get(FOLDER)
     workers = Together(Path(folder)) if folder else Alone()
     logs = Log(LogSettings.of_level(settings.log_level), workers)
-    measured = evidence.read(settings.evidence)
+    measured, keys = evidence.read(settings.evidence), Keys.read(settings)
     device = session.detect(settings.device)
     log.info("device %s%s", device.kind, f": {device.reason}" if device.reason else "")
     threads = settings.threads or max(1, processors.available() // (settings.workers or 1))
@@ -163,7 +199,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
         device,
         threads=threads,
         reserved=ACTIVATIONS,
-        max_batch_size=settings.max_batch_size,
+        limits=Limits(settings.max_batch_size, settings.max_queue_rows, settings.max_request_rows),
         workers=workers,
     )
     log.info("%d models are served, %d threads each", len(loaded.models()), threads)
@@ -183,6 +219,9 @@ def start(settings: Settings, routes: list[str]) -> Services:
         workers=workers,
         traffic=Traffic(routes, workers),
         variants=Variants(device, threads=threads, capacity=settings.max_cached_variants),
+        keys=keys,
+        quota=Quota(len(keys.api), settings.key_requests_per_second, workers),
+        drain=Drain(settings.lame_duck_seconds, settings.stop_timeout_seconds),
     )
 
 
@@ -208,6 +247,24 @@ def _document_bodies(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+
+
+def _document_keys(app: FastAPI) -> None:
+    """Say that all needs a key, but for the health routes."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        document["security"] = SECURITY
+        for path, operations in document["paths"].items():
+            for operation in operations.values():
+                if path in HEALTH:
+                    operation["security"] = []
+                else:
+                    operation["responses"] |= KEY_ANSWERS
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as above
 
 
 async def _service_error(_: Request, error: Exception) -> Response:

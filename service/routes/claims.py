@@ -16,7 +16,6 @@ router = APIRouter(prefix="/v1/claims", tags=["claims"])
 
 INERT = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
-    "X-Content-Type-Options": "nosniff",
 }
 """An SVG opened by itself is a document of this origin: nothing in it is run, and it loads nothing."""
 

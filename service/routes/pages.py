@@ -30,31 +30,30 @@ TYPES = {
 
 SAMPLES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
-CACHED = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+CACHED = {"Cache-Control": "no-cache"}
 """A browser asks each time whether its copy is still right, so that a page never meets another version's script."""
 
-GUARDED = {
-    "Content-Security-Policy": "; ".join(
-        (
-            "default-src 'none'",
-            "script-src 'self'",
-            "style-src 'self'",
-            "img-src 'self' data: blob:",
-            "connect-src 'self'",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        )
-    ),
-    "Referrer-Policy": "no-referrer",
-}
-"""The page runs its own script only, speaks to this service only, and stands in no other page's frame."""
+
+def guarded(*, script: str = "'self'", style: str = "'self'") -> dict[str, str]:
+    """Headers: a page runs its own scripts, speaks to this service only, and stands in no other page's frame."""
+    policy = {
+        "default-src": "'none'",
+        "script-src": script,
+        "style-src": style,
+        "img-src": "'self' data: blob:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    allowed = "; ".join(f"{what} {sources}" for what, sources in policy.items())
+    return {"Content-Security-Policy": allowed, "Referrer-Policy": "no-referrer"}
 
 
 @router.get("/")
 async def page(request: Request) -> Response:
     """The page to begin with: four rooms over /v1."""
-    return _file(request, PAGE, "text/html; charset=utf-8", GUARDED)
+    return _file(request, PAGE, "text/html; charset=utf-8", guarded())
 
 
 @router.get("/web/{name}")

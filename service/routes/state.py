@@ -13,9 +13,12 @@ from service.engine.scheduler import Scheduler
 from service.engine.session import Device
 from service.engine.variants import Variants
 from service.logs import Log
+from service.routes.keys import Keys
+from service.routes.quota import Quota
 from service.routes.tracing import Tracing
 from service.routes.traffic import Traffic
 from service.settings import Settings
+from service.workers.drain import Drain
 from service.workers.workers import Workers
 
 
@@ -33,6 +36,9 @@ class Services:
     workers: Workers
     traffic: Traffic
     variants: Variants
+    keys: Keys
+    quota: Quota
+    drain: Drain
 
 
 async def _services(request: Request) -> Services:

@@ -74,8 +74,10 @@ async def live() -> Response:
 
 
 @router.get("/health/ready", summary="Is the server ready?")
-async def ready() -> Response:
-    """200 once the models are loaded: before that the port is closed."""
+async def ready(services: Shared) -> Response:
+    """200 once the models are loaded, before which the port is closed, and until the server is told to stop."""
+    if services.drain.on:
+        return json_response({"live": True, "ready": False, "error": "the server is stopping"}, 503)
     return json_response({"live": True, "ready": True})
 
 

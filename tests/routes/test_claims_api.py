@@ -89,7 +89,6 @@ def test_a_figure_is_an_svg_that_runs_and_loads_nothing(client: TestClient, name
     assert (response.status_code, response.content) == (200, FIGURE)
     assert response.headers["content-type"] == "image/svg+xml"
     assert response.headers["content-security-policy"] == "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    assert response.headers["x-content-type-options"] == "nosniff"
 
 
 def test_a_claim_without_a_figure_has_none(client: TestClient) -> None:

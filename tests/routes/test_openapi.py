@@ -47,6 +47,13 @@ def nested(value: Any) -> Iterator[dict[str, Any]]:
         yield from nested(part)
 
 
+def test_the_documentations_page_runs_its_own_scripts_only(client: TestClient) -> None:
+    policy = client.get("/docs").headers["content-security-policy"]
+    (scripts,) = re.findall("script-src ([^;]*);", policy)
+    assert re.fullmatch(r"'self' 'sha256-[A-Za-z0-9+/]{43}='", scripts)
+    assert "frame-ancestors 'none'" in policy
+
+
 def test_every_route_is_documented(client: TestClient, document: dict[str, Any]) -> None:
     app = client.app
     assert isinstance(app, FastAPI)
