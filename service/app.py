@@ -22,8 +22,11 @@ from service.activations import evidence
 from service.activations.catalogue import ACTIVATIONS
 from service.engine import processors, repository, session
 from service.engine.functions import Functions
+from service.engine.gate import Gate
+from service.engine.loading import Prove, unproven
 from service.engine.memory import keep_large_blocks
 from service.engine.pool import Pool
+from service.engine.probe import Probe
 from service.engine.scheduler import Scheduler
 from service.engine.variants import Variants
 from service.engine.watcher import Watcher
@@ -57,7 +60,7 @@ from service.routes.traffic import LEFT, Counted, Traffic
 from service.settings import Settings
 from service.workers import FOLDER
 from service.workers.together import Together
-from service.workers.workers import Alone
+from service.workers.workers import Alone, Workers
 
 log = logging.getLogger("actserve")
 
@@ -165,6 +168,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
         reserved=ACTIVATIONS,
         max_batch_size=settings.max_batch_size,
         workers=workers,
+        prove=_gate(settings, workers),
     )
     log.info("%d models are served, %d threads each", len(loaded.models()), threads)
     functions = Functions(device, threads=threads, capacity=settings.max_cached_activations, workers=workers)
@@ -184,6 +188,14 @@ def start(settings: Settings, routes: list[str]) -> Services:
         traffic=Traffic(routes, workers),
         variants=Variants(device, threads=threads, capacity=settings.max_cached_variants),
     )
+
+
+def _gate(settings: Settings, workers: Workers) -> Prove:
+    """What stands before files that come later than the start; nothing if they are not to be tried."""
+    if not settings.load_probe_seconds:
+        return unproven
+    probe = Probe(settings.load_probe_seconds, settings.load_probe_bytes, settings.max_batch_size)
+    return Gate(settings.repository, probe, workers)
 
 
 def from_environment() -> FastAPI:

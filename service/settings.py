@@ -31,6 +31,15 @@ class Settings(BaseSettings):
     reload_interval_seconds: float = Field(
         2.0, ge=0, le=3600, description="Time between two looks for changes in the repository; 0 never looks."
     )
+    load_probe_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=3600,
+        description="How long the trial of a new model's file may take, in a process of its own; 0 tries none.",
+    )
+    load_probe_bytes: int = Field(
+        2 * 2**30, ge=2**26, description="Memory that the trial of a new model's file may take."
+    )
     max_batch_size: int = Field(
         1024, ge=1, le=2**20, description="Most rows in one run of a model whose `model.toml` does not say."
     )

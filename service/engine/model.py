@@ -156,6 +156,7 @@ class Model:
         fixed_rows: the number of rows that the file fixes, where it fixes one and the rows are independent; else 0.
         rules: how its requests wait and are merged.
         read: gives the file again that the session was made of; raises `ModelUnavailable` if it has changed.
+        digest: SHA-256 of that file, its external data put in; hexadecimal.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Model:
     rules: Rules = field(default_factory=Rules, repr=False)
     statistics: Statistics = field(default_factory=Statistics, repr=False)
     read: Callable[[], bytes] = field(default=_no_file, repr=False)
+    digest: str = field(default="", repr=False)
     _fitting: set[object] = field(default_factory=set, init=False, repr=False)
     """Names, dtypes and shapes of inputs that were found to fit: a client mostly sends the same again."""
 

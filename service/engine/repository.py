@@ -17,7 +17,8 @@ from pathlib import Path
 from service.engine import folder, statistics
 from service.engine.entry import Entry, IndexEntry, Load, renewed
 from service.engine.folder import VERSION, Snapshot
-from service.engine.loading import Loader
+from service.engine.gate import MODEL
+from service.engine.loading import Loader, Prove, unproven
 from service.engine.model import Model
 from service.engine.overrides import Overrides
 from service.engine.session import Device
@@ -29,7 +30,7 @@ log = logging.getLogger("actserve.repository")
 
 UNLOADED = "unloaded"
 
-KIND = "model"
+KIND = MODEL
 """Of the parts of the service of which loading and unloading is wanted."""
 
 
@@ -238,6 +239,7 @@ def load(
     reserved: Iterable[str] = (),
     max_batch_size: int = 1024,
     workers: Workers | None = None,
+    prove: Prove = unproven,
 ) -> Repository:
     """Load every version of every model in the folder, each warmed up with one run.
 
@@ -245,8 +247,9 @@ def load(
         reserved: names that a model may not have.
         max_batch_size: rows of one run where `model.toml` sets no other number.
         workers: the processes that serve the same folder.
+        prove: is asked before a version is opened; raises `ModelUnavailable` if that may not be.
     """
-    repository = Repository(root, Loader(device, threads, max_batch_size), reserved, workers)
+    repository = Repository(root, Loader(device, threads, max_batch_size, prove), reserved, workers)
     try:
         names = folder.models(root)
     except OSError as error:

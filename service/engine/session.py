@@ -282,6 +282,11 @@ def _in_words(error: Exception) -> str:
     return re.sub(r"(?<![\w.])/[\w./+-]+(:\d+)?", "…", text)
 
 
+def is_about_memory(error: Exception) -> bool:
+    """Whether it is the runtime's, of a block of memory that it did not get."""
+    return re.search("[Ff]ailed to allocate memory|bad_?\\s?alloc", str(error)) is not None
+
+
 def _probe() -> bytes:
     """The least model there is: y = x + x."""
     x, y = (helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy")
