@@ -28,6 +28,7 @@ from service.engine.memory import keep_large_blocks
 from service.engine.pool import Pool
 from service.engine.probe import Probe
 from service.engine.scheduler import Scheduler
+from service.engine.uploads import Uploads
 from service.engine.variants import Variants
 from service.engine.watcher import Watcher
 from service.errors import ServiceError, in_words, printable
@@ -161,6 +162,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
     device = session.detect(settings.device)
     log.info("device %s%s", device.kind, f": {device.reason}" if device.reason else "")
     threads = settings.threads or max(1, processors.available() // (settings.workers or 1))
+    prove = _gate(settings, workers)
     loaded = repository.load(
         settings.repository,
         device,
@@ -168,7 +170,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
         reserved=ACTIVATIONS,
         max_batch_size=settings.max_batch_size,
         workers=workers,
-        prove=_gate(settings, workers),
+        prove=prove,
     )
     log.info("%d models are served, %d threads each", len(loaded.models()), threads)
     functions = Functions(device, threads=threads, capacity=settings.max_cached_activations, workers=workers)
@@ -187,6 +189,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
         workers=workers,
         traffic=Traffic(routes, workers),
         variants=Variants(device, threads=threads, capacity=settings.max_cached_variants),
+        uploads=_uploads(settings, prove),
     )
 
 
@@ -196,6 +199,14 @@ def _gate(settings: Settings, workers: Workers) -> Prove:
         return unproven
     probe = Probe(settings.load_probe_seconds, settings.load_probe_bytes, settings.max_batch_size)
     return Gate(settings.repository, probe, workers)
+
+
+def _uploads(settings: Settings, prove: Prove) -> Uploads | None:
+    if not settings.model_upload:
+        return None
+    uploads = Uploads(settings.repository, prove)
+    uploads.sweep()
+    return uploads
 
 
 def from_environment() -> FastAPI:

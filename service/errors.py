@@ -7,6 +7,7 @@
   x Forbidden               403  an admin route with another key, or while no key is set
   x NotFound                404  no such activation, model or version
   x NotAcceptable           406  none of the answers' content types is in `Accept`
+  x Conflict                409  what was sent would replace what must stay: a version that is there
   x PayloadTooLarge         413  more bytes, elements or pixels than the settings allow
   x UnsupportedMediaType    415  a body of a content type that the route does not read
     + UnsupportedEncoding        … or of a content encoding that none reads
@@ -15,6 +16,7 @@
   x ModelUnavailable        503  the model is in the repository but could not be loaded
   x QueueFull               503  as many rows wait for the model as may
   x QueueTimeout            503  the request's own `timeout` passed before it was its turn
+  x StorageFull             507  the repository has no room for what was sent
   x ClientLeft              499  the client closed the connection while its request waited; nobody reads this answer
 
 The text goes to the client as `{"error": text}`: facts and names from the request, never paths or internals.
@@ -67,6 +69,10 @@ class NotAcceptable(ServiceError):
     status = HTTPStatus.NOT_ACCEPTABLE
 
 
+class Conflict(ServiceError):
+    status = HTTPStatus.CONFLICT
+
+
 class PayloadTooLarge(ServiceError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
@@ -101,6 +107,10 @@ class ClientLeft(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("the client left while its request waited")
+
+
+class StorageFull(ServiceError):
+    status = HTTPStatus.INSUFFICIENT_STORAGE
 
 
 class ModelUnavailable(ServiceError):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PACKAGED_REPOSITORY = Path(__file__).parent.parent / "models" / "repository"
@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = Field(
         None, min_length=8, description="Key for what changes the running service; while there is none, that is off."
     )
+    model_upload: bool = Field(
+        False, description="Take models that a client sends along with a load; needs the admin key, and trials."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body.")
     max_tensor_elements: int = Field(16 * 2**20, ge=1, description="Most elements in one tensor.")
@@ -63,3 +66,13 @@ class Settings(BaseSettings):
         2**26, ge=1, description="Most numbers in all layers and images of one look into a model; four bytes each."
     )
     max_cached_activations: int = Field(256, ge=1, description="Activation graphs kept, one a set of parameters.")
+
+    @field_validator("model_upload")
+    @classmethod
+    def _only_with_a_key_and_trials(cls, value: bool, info: ValidationInfo) -> bool:
+        """Whoever may upload runs code: nobody without the key, and nothing that was not tried."""
+        if value and not any(info.data.get(name) for name in ("admin_key", "admin_key_file")):
+            raise ValueError("needs an admin key (ACTSERVE_ADMIN_KEY)")
+        if value and not info.data.get("load_probe_seconds"):
+            raise ValueError("needs trials of new models (ACTSERVE_LOAD_PROBE_SECONDS above 0)")
+        return value

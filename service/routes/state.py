@@ -11,6 +11,7 @@ from service.engine.pool import Pool
 from service.engine.repository import Repository
 from service.engine.scheduler import Scheduler
 from service.engine.session import Device
+from service.engine.uploads import Uploads
 from service.engine.variants import Variants
 from service.logs import Log
 from service.routes.tracing import Tracing
@@ -33,6 +34,8 @@ class Services:
     workers: Workers
     traffic: Traffic
     variants: Variants
+    uploads: Uploads | None
+    """None while uploads are off."""
 
 
 async def _services(request: Request) -> Services:
