@@ -144,5 +144,5 @@ def _fault(fault: Mapping[str, object]) -> str:
     path = ".".join(str(part) for part in location) if isinstance(location, tuple) else str(location)
     if fault["type"] == "extra_forbidden":
         return f"unknown member {quoted(path)}"
-    message = str(fault["msg"])
+    message = str(fault["msg"]).removeprefix("Value error, ")
     return f"{quoted(path)}: {message[:1].lower()}{message[1:]}"

@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 from service.engine.uploads import Uploads
 from service.errors import StorageFull
+from service.logs import LOGGER
 from tests.engine.hostile import crashing, endless, large
 from tests.engine.making import plain
 from tests.routes.conftest import ADMIN, FILES, KEY, Running, application, write
@@ -138,6 +139,22 @@ def test_a_full_disk_has_a_status_of_its_own(running: Running) -> None:
     running.use(uploads=Full(running.folder, lambda *_: None))
     text = refused(upload(running, "new", {"1/model.onnx": plain()}), 507)
     assert text == "the repository takes no more: No space left on device"
+
+
+@pytest.mark.parametrize(("seconds", "tried"), [(30, True), (0, False)])
+def test_a_model_that_is_new_in_the_folder_is_tried_unless_that_is_off(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, seconds: int, tried: bool
+) -> None:
+    write(tmp_path, {"grow/1": FILES["grow/1"]})
+    with application(
+        repository=tmp_path, admin_key=KEY, load_probe_seconds=seconds, reload_interval_seconds=0
+    ) as client:
+        LOGGER.propagate = True
+        write(tmp_path, {"new/1": plain()})
+        with caplog.at_level("INFO"):
+            assert client.post("/v2/repository/models/new/load", headers=ADMIN).status_code == 200
+    assert ("model new version 1 is tried" in caplog.text) is tried
+    assert "model grow version 1 is tried" not in caplog.text
 
 
 def test_uploads_are_off_until_they_are_asked_for(running: Running) -> None:
