@@ -198,7 +198,7 @@ def _gate(settings: Settings, workers: Workers) -> Prove:
     if not settings.load_probe_seconds:
         return unproven
     probe = Probe(settings.load_probe_seconds, settings.load_probe_bytes, settings.max_batch_size)
-    return Gate(settings.repository, probe, workers)
+    return Gate(None if settings.load_probe_at_start else settings.repository, probe, workers)
 
 
 def _uploads(settings: Settings, prove: Prove) -> Uploads | None:

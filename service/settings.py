@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     load_probe_bytes: int = Field(
         2 * 2**30, ge=2**26, description="Memory that the trial of a new model's file may take."
     )
+    load_probe_at_start: bool = Field(
+        False, description="Try also what is in the repository when the server starts: about a second more a model."
+    )
     max_batch_size: int = Field(
         1024, ge=1, le=2**20, description="Most rows in one run of a model whose `model.toml` does not say."
     )

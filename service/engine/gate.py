@@ -1,8 +1,9 @@
 """Which versions may be opened: those that were there at the start, and those that a trial has found well.
 
-What lies in the repository when the server starts is the operator's own, and is opened at once. What comes later is
-tried first (`service.engine.probe`), one at a time and once for all workers: what came of it is written down where all
-find it. A worker that replaces another finds both: a file that ended one process must not end its successor.
+What lies in the repository when the server starts is the operator's own, and is opened at once. What comes later, or
+all where the operator does not vouch for the folder, is tried first (`service.engine.probe`): one version at a time and
+once for all workers, by writing down where all find it what came of it. A worker that replaces another finds that too:
+a file that ended one process must not end its successor.
 """
 
 import contextlib
@@ -30,14 +31,14 @@ class Gate:
     """Asked before a version is opened.
 
     Args:
-        root: the repository, as the first worker finds it.
+        trusted: the repository, whose versions at the start need no trial; None if all do.
         probe: tries a version and returns its digest; raises what is wrong with it.
     """
 
-    def __init__(self, root: Path, probe: Callable[[Path, int], str], workers: Workers) -> None:
+    def __init__(self, trusted: Path | None, probe: Callable[[Path, int], str], workers: Workers) -> None:
         self._probe = probe
         self._workers = workers
-        self._present: State = workers.agree(PRESENT, lambda known: known or {"files": _listed(root)})["files"]
+        self._present: State = workers.agree(PRESENT, lambda known: known or {"files": _listed(trusted)})["files"]
 
     def __call__(self, path: Path, version: int) -> str | None:
         """Let a version pass, or try it; blocks while that takes.
@@ -68,9 +69,11 @@ class Gate:
             return {"files": files, "attempt": attempt, "reason": reason_of(error)}
 
 
-def _listed(root: Path) -> dict[str, str]:
+def _listed(root: Path | None) -> dict[str, str]:
     """Every version that is there; what cannot be read is not served either."""
     found: dict[str, str] = {}
+    if root is None:
+        return found
     with contextlib.suppress(OSError):
         for name in folder.models(root):
             with contextlib.suppress(OSError):

@@ -25,6 +25,7 @@ MAX_AGE_S = 3600.0
 """Of a folder that a killed process has left; a younger one may be another server's."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Uploads:
                 self._prove(made, upload.version)
                 self._rename(upload, made)
         except OSError as error:
-            raise _in_words(error) from error
+            raise _in_words(error, upload) from error
 
     def _check(self, upload: Upload) -> None:
         target = self._root / upload.name
@@ -102,15 +103,10 @@ class Uploads:
 
     def _rename(self, upload: Upload, made: Path) -> None:
         target = self._root / upload.name
-        try:
-            if target.exists():
-                (made / str(upload.version)).rename(target / str(upload.version))
-            else:
-                made.rename(target)
-        except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another upload was faster
-                raise _there_already(upload) from error
-            raise
+        if target.exists():
+            (made / str(upload.version)).rename(target / str(upload.version))
+        else:
+            made.rename(target)
 
     def sweep(self) -> None:
         """Delete what uploads have left whose process was killed."""
@@ -138,8 +134,10 @@ def _there_already(upload: Upload) -> Conflict:
     )
 
 
-def _in_words(error: OSError) -> ServiceError:
+def _in_words(error: OSError, upload: Upload) -> ServiceError:
     """Without the server's paths."""
+    if error.errno in TAKEN:  # another upload was faster
+        return _there_already(upload)
     if error.errno in FULL:
         return StorageFull(f"the repository takes no more: {error.strerror}")
     return LoadFailed(f"the repository cannot be written: {error.strerror}")

@@ -46,6 +46,12 @@ def test_what_is_there_at_the_start_is_not_tried(tmp_path: Path) -> None:
     assert (answer(found), trials.asked) == (2.0, [])
 
 
+def test_what_is_there_at_the_start_is_tried_where_nobody_vouches_for_it(tmp_path: Path) -> None:
+    path = put(tmp_path, "m", "1", plain(1.0)).parent.parent
+    trials = Trials()
+    assert (Gate(None, trials, Alone())(path, 1), trials.asked) == ("digest", ["m 1"])
+
+
 def test_what_comes_later_is_tried_and_must_be_what_was_tried(tmp_path: Path) -> None:
     put(tmp_path, "m", "1", plain(1.0))
     trials = Trials()

@@ -157,6 +157,14 @@ def test_a_model_that_is_new_in_the_folder_is_tried_unless_that_is_off(
     assert "model grow version 1 is tried" not in caplog.text
 
 
+def test_what_is_there_at_the_start_can_be_tried_too(tmp_path: Path) -> None:
+    """A server on a folder that nobody vouches for outlives what lies there."""
+    write(tmp_path, {"good/1": plain(), "hostile/1": crashing()})
+    with application(repository=tmp_path, load_probe_at_start=True, reload_interval_seconds=0) as client:
+        assert answered(infer(client, "good", X))["outputs"][0]["data"] == [1.0, 2.0, 3.0]
+        assert "SIGFPE" in refused(infer(client, "hostile", X), 503)
+
+
 def test_uploads_are_off_until_they_are_asked_for(running: Running) -> None:
     text = refused(upload(running, "new", {"1/model.onnx": plain()}), 403)
     assert text == "models come from the repository folder only: uploads are off (ACTSERVE_MODEL_UPLOAD)"
