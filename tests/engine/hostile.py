@@ -39,5 +39,8 @@ def crashing() -> bytes:
     """A transposed convolution of no groups: ONNX Runtime 1.31 divides by their number, and the process is gone."""
     weights = numpy_helper.from_array(np.ones((4, 4, 1, 1), np.float32), "w")
     return serialised(
-        node("ConvTranspose", "x", "w", group=0), inputs=("N", 4, 4, 4), outputs=None, constants=[weights]
+        node("ConvTranspose", "x", "w", group=0),
+        inputs=("N", 4, 4, 4),
+        outputs=("N", None, None, None),
+        constants=[weights],
     )
