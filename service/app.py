@@ -23,10 +23,14 @@ from service.activations import evidence
 from service.activations.catalogue import ACTIVATIONS
 from service.engine import processors, repository, session
 from service.engine.functions import Functions
+from service.engine.gate import Gate
+from service.engine.loading import Prove, unproven
 from service.engine.memory import keep_large_blocks
 from service.engine.pool import Pool
+from service.engine.probe import Probe
 from service.engine.rules import Limits
 from service.engine.scheduler import Scheduler
+from service.engine.uploads import Uploads
 from service.engine.variants import Variants
 from service.engine.watcher import Watcher
 from service.errors import ServiceError, in_words, printable
@@ -64,7 +68,7 @@ from service.settings import Settings
 from service.workers import FOLDER
 from service.workers.drain import Drain
 from service.workers.together import Together
-from service.workers.workers import Alone
+from service.workers.workers import Alone, Workers
 
 log = logging.getLogger("actserve")
 
@@ -194,6 +198,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
     device = session.detect(settings.device)
     log.info("device %s%s", device.kind, f": {device.reason}" if device.reason else "")
     threads = settings.threads or max(1, processors.available() // (settings.workers or 1))
+    prove = _gate(settings, workers)
     loaded = repository.load(
         settings.repository,
         device,
@@ -201,6 +206,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
         reserved=ACTIVATIONS,
         limits=Limits(settings.max_batch_size, settings.max_queue_rows, settings.max_request_rows),
         workers=workers,
+        prove=prove,
     )
     log.info("%d models are served, %d threads each", len(loaded.models()), threads)
     functions = Functions(device, threads=threads, capacity=settings.max_cached_activations, workers=workers)
@@ -222,7 +228,24 @@ def start(settings: Settings, routes: list[str]) -> Services:
         keys=keys,
         quota=Quota(len(keys.api), settings.key_requests_per_second, workers),
         drain=Drain(settings.lame_duck_seconds, settings.stop_timeout_seconds),
+        uploads=_uploads(settings, prove),
     )
+
+
+def _gate(settings: Settings, workers: Workers) -> Prove:
+    """What stands before files that come later than the start; nothing if they are not to be tried."""
+    if not settings.load_probe_seconds:
+        return unproven
+    probe = Probe(settings.load_probe_seconds, settings.load_probe_bytes, settings.max_batch_size)
+    return Gate(None if settings.load_probe_at_start else settings.repository, probe, workers)
+
+
+def _uploads(settings: Settings, prove: Prove) -> Uploads | None:
+    if not settings.model_upload:
+        return None
+    uploads = Uploads(settings.repository, prove)
+    uploads.sweep()
+    return uploads
 
 
 def from_environment() -> FastAPI:

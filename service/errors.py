@@ -8,6 +8,7 @@
   x NotFound                404  no such activation, model or version
   x NotAcceptable           406  none of the answers' content types is in `Accept`
   x SlowClient              408  a head or a body that was not received in time
+  x Conflict                409  what was sent would replace what must stay: a version that is there
   x PayloadTooLarge         413  more bytes, elements or pixels than the settings allow
   x UnsupportedMediaType    415  a body of a content type that the route does not read
     + UnsupportedEncoding        … or of a content encoding that none reads
@@ -20,6 +21,7 @@
   x Busy                    503  as many requests, or bytes of bodies, are being answered as may
   x TooManyConnections      503  as many connections are open as may
   x QueueTimeout            503  the request's own `timeout` passed before it was its turn
+  x StorageFull             507  the repository has no room for what was sent
   x ClientLeft              499  the client closed the connection while its request waited; nobody reads this answer
 
 The text goes to the client as `{"error": text}`: facts and names from the request, never paths or internals.
@@ -77,6 +79,10 @@ class NotAcceptable(ServiceError):
 
 class SlowClient(ServiceError):
     status = HTTPStatus.REQUEST_TIMEOUT
+
+
+class Conflict(ServiceError):
+    status = HTTPStatus.CONFLICT
 
 
 class PayloadTooLarge(ServiceError):
@@ -137,6 +143,10 @@ class ClientLeft(ServiceError):
         super().__init__("the client left while its request waited")
 
 
+class StorageFull(ServiceError):
+    status = HTTPStatus.INSUFFICIENT_STORAGE
+
+
 class ModelUnavailable(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
@@ -168,5 +178,5 @@ def _fault(fault: Mapping[str, object]) -> str:
     path = ".".join(str(part) for part in location) if isinstance(location, tuple) else str(location)
     if fault["type"] == "extra_forbidden":
         return f"unknown member {quoted(path)}"
-    message = str(fault["msg"])
+    message = str(fault["msg"]).removeprefix("Value error, ")
     return f"{quoted(path)}: {message[:1].lower()}{message[1:]}"

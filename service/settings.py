@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PACKAGED_REPOSITORY = Path(__file__).parent.parent / "models" / "repository"
@@ -31,6 +31,18 @@ class Settings(BaseSettings):
     reload_interval_seconds: float = Field(
         2.0, ge=0, le=3600, description="Time between two looks for changes in the repository; 0 never looks."
     )
+    load_probe_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=3600,
+        description="How long the trial of a new model's file may take, in a process of its own; 0 tries none.",
+    )
+    load_probe_bytes: int = Field(
+        2 * 2**30, ge=2**26, description="Memory that the trial of a new model's file may take."
+    )
+    load_probe_at_start: bool = Field(
+        False, description="Try also what is in the repository when the server starts: about a second more a model."
+    )
     max_batch_size: int = Field(
         1024, ge=1, le=2**20, description="Most rows in one run of a model whose `model.toml` does not say."
     )
@@ -54,6 +66,9 @@ class Settings(BaseSettings):
     )
     tls_certificate_file: Path | None = Field(None, description="Certificate chain (PEM); with it the port speaks TLS.")
     tls_key_file: Path | None = Field(None, description="The certificate's private key (PEM).")
+    model_upload: bool = Field(
+        False, description="Take models that a client sends along with a load; needs the admin key, and trials."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     max_head_bytes: int = Field(
         32 * 2**10, ge=1024, le=2**20, description="Largest request head: request line and header fields."
@@ -106,3 +121,13 @@ class Settings(BaseSettings):
         2**26, ge=1, description="Most numbers in all layers and images of one look into a model; four bytes each."
     )
     max_cached_activations: int = Field(256, ge=1, description="Activation graphs kept, one a set of parameters.")
+
+    @field_validator("model_upload")
+    @classmethod
+    def _only_with_a_key_and_trials(cls, value: bool, info: ValidationInfo) -> bool:
+        """Whoever may upload runs code: nobody without the key, and nothing that was not tried."""
+        if value and not any(info.data.get(name) for name in ("admin_key", "admin_key_file")):
+            raise ValueError("needs an admin key (ACTSERVE_ADMIN_KEY)")
+        if value and not info.data.get("load_probe_seconds"):
+            raise ValueError("needs trials of new models (ACTSERVE_LOAD_PROBE_SECONDS above 0)")
+        return value

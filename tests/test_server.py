@@ -74,6 +74,14 @@ NO_INTEGER = "input should be a valid integer, unable to parse string as an inte
     [
         ({"port": "abc"}, [f"actserve: 'ACTSERVE_PORT': {NO_INTEGER}"]),
         ({"port": "70000"}, ["actserve: 'ACTSERVE_PORT': input should be less than or equal to 65535"]),
+        (
+            {"model_upload": "true"},
+            ["actserve: 'ACTSERVE_MODEL_UPLOAD': needs an admin key (ACTSERVE_ADMIN_KEY)"],
+        ),
+        (
+            {"model_upload": "true", "admin_key": "long enough", "load_probe_seconds": "0"},
+            ["actserve: 'ACTSERVE_MODEL_UPLOAD': needs trials of new models (ACTSERVE_LOAD_PROBE_SECONDS above 0)"],
+        ),
         ({"device": "tpu"}, ["actserve: 'ACTSERVE_DEVICE': input should be 'auto', 'cuda' or 'cpu'"]),
         (
             {"workers": "-1", "max_body_bytes": "x"},

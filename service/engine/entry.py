@@ -87,7 +87,7 @@ def renewed(old: Entry, path: Path, load: LoadSeen, *, again: bool) -> Entry:
         seen = folder.snapshot(path)
         overrides = Overrides.read(path)
     except REFUSALS as error:
-        reason = _reason(error)
+        reason = reason_of(error)
         log.error("model %s is not served as its folder says: %s", old.name, reason)
         return Entry(old.name, old.models, old.reasons, reason, seen)
     chosen = overrides.chosen(seen.versions)
@@ -102,7 +102,7 @@ def renewed(old: Entry, path: Path, load: LoadSeen, *, again: bool) -> Entry:
             models[version] = load(path, version, overrides, seen)
             log.info("model %s version %d is served", old.name, version)
         except REFUSALS as error:
-            reasons[version] = _reason(error)
+            reasons[version] = reason_of(error)
             kept = "; the one loaded before is served on" if version in models else ""
             log.error("model %s version %d is not served: %s%s", old.name, version, reasons[version], kept)
     return Entry(old.name, models, reasons, None if chosen else "it has no version folder (1, 2, …)", seen)
@@ -115,7 +115,7 @@ def _changed(before: Snapshot | None, now: Snapshot, version: int) -> bool:
     return before.versions.get(version) != now.versions.get(version)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Why, for a client to read: an operating system error without the server's path."""
     text = error.strerror if isinstance(error, OSError) else str(error)
     return text or type(error).__name__

@@ -25,7 +25,7 @@ from google.protobuf.message import (  # type: ignore[import-untyped]  # protobu
 
 from service.errors import ModelUnavailable, quoted
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 FILE = "model.onnx"
 CONFIG = "model.toml"

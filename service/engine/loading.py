@@ -6,11 +6,12 @@ split, filled up, or later merged with others'; `model.toml` can say otherwise.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeAlias
 
 import ml_dtypes
 import numpy as np
@@ -19,7 +20,7 @@ from service.engine import folder
 from service.engine.model import BINARY, Description, Model, Port
 from service.engine.overrides import Overrides
 from service.engine.rules import Limits, Rules
-from service.engine.session import Device, Session, Tensor, TensorSpec
+from service.engine.session import Device, Session, Tensor, TensorSpec, is_about_memory
 from service.errors import BadRequest, ModelUnavailable
 
 log = logging.getLogger("actserve.repository")
@@ -32,6 +33,13 @@ MAX_TRIAL_ELEMENTS = 2**26
 
 Feeds = dict[str, Tensor]
 
+Prove: TypeAlias = Callable[[Path, int], str | None]
+"""Opens a version elsewhere first, and gives its digest; None where that is not asked for."""
+
+
+def unproven(_: Path, __: int) -> None:
+    """Open it at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loader:
@@ -40,11 +48,13 @@ class Loader:
     Attributes:
         threads: CPU threads of one run.
         limits: what holds where `model.toml` says nothing else.
+        prove: is asked before a version is opened; raises `ModelUnavailable` if that may not be.
     """
 
     device: Device
     threads: int
     limits: Limits
+    prove: Prove = unproven
 
     def __call__(self, path: Path, version: int, overrides: Overrides) -> Model:
         """Load a version of the model in the folder, and run it.
@@ -52,7 +62,11 @@ class Loader:
         Raises:
             ModelUnavailable, ValueError, OSError: it cannot be served; says why.
         """
+        proven = self.prove(path, version)
         content = folder.read_model(path / str(version))
+        digest = sha256(content).hexdigest()
+        if proven not in (None, digest):
+            raise ModelUnavailable("its file was changed while it was tried")
         session = Session.load(content, self.device, threads=self.threads)
         inputs, outputs = (tuple(Port.of(spec) for spec in specs) for specs in (session.inputs, session.outputs))
         description = Description.of(session.metadata, overrides)
@@ -74,7 +88,8 @@ class Loader:
             fixed_rows,
             rules,
             self.limits.max_request_rows,
-            read=partial(_read_again, path / str(version), sha256(content).digest()),
+            read=partial(_read_again, path / str(version), digest),
+            digest=digest,
         )
 
     def _batch(self, session: Session, inputs: Sequence[Port], overrides: Overrides, warm: bool) -> tuple[int, int]:
@@ -93,12 +108,12 @@ class Loader:
         return (0, rows) if rows else (self.limits.max_batch_size, 0)
 
 
-def _read_again(version: Path, digest: bytes) -> bytes:
+def _read_again(version: Path, digest: str) -> bytes:
     try:
         content = folder.read_model(version)
     except OSError as error:
         raise ModelUnavailable(f"its file cannot be read again: {error.strerror}") from error
-    if sha256(content).digest() != digest:
+    if sha256(content).hexdigest() != digest:
         raise ModelUnavailable("its file has changed since it was loaded; try again when the new one is served")
     return content
 
@@ -135,6 +150,9 @@ def _warm_up(session: Session, inputs: Sequence[Port], name: str) -> bool:
 
     Returns:
         Whether the model has run.
+
+    Raises:
+        ModelUnavailable: there is not enough memory for one such run.
     """
     if _elements(inputs) > MAX_TRIAL_ELEMENTS:
         log.warning("%s: its inputs are too large for a warm-up run", name)
@@ -143,6 +161,8 @@ def _warm_up(session: Session, inputs: Sequence[Port], name: str) -> bool:
     try:
         session.run(feeds, limit_s=TRIAL_LIMIT_S)
     except BadRequest as error:
+        if is_about_memory(error):
+            raise ModelUnavailable(f"one run takes more memory than there is: {error}") from error
         log.warning("%s: the warm-up run failed: %s", name, error)
         return False
     return True

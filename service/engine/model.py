@@ -157,6 +157,7 @@ class Model:
         rules: how its requests wait and are merged.
         max_request_rows: of one request, if it batches.
         read: gives the file again that the session was made of; raises `ModelUnavailable` if it has changed.
+        digest: SHA-256 of that file, its external data put in; hexadecimal.
     """
 
     name: str
@@ -171,6 +172,7 @@ class Model:
     max_request_rows: int = 2**16
     statistics: Statistics = field(default_factory=Statistics, repr=False)
     read: Callable[[], bytes] = field(default=_no_file, repr=False)
+    digest: str = field(default="", repr=False)
     _fitting: set[object] = field(default_factory=set, init=False, repr=False)
     """Names, dtypes and shapes of inputs that were found to fit: a client mostly sends the same again."""
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from service.engine import folder, statistics
 from service.engine.entry import Entry, IndexEntry, Load, renewed
 from service.engine.folder import VERSION, Snapshot
-from service.engine.loading import Loader
+from service.engine.gate import MODEL
+from service.engine.loading import Loader, Prove, unproven
 from service.engine.model import Model
 from service.engine.overrides import Overrides
 from service.engine.rules import Limits
@@ -30,7 +31,7 @@ log = logging.getLogger("actserve.repository")
 
 UNLOADED = "unloaded"
 
-KIND = "model"
+KIND = MODEL
 """Of the parts of the service of which loading and unloading is wanted."""
 
 
@@ -239,6 +240,7 @@ def load(
     reserved: Iterable[str] = (),
     limits: Limits | None = None,
     workers: Workers | None = None,
+    prove: Prove = unproven,
 ) -> Repository:
     """Load every version of every model in the folder, each warmed up with one run.
 
@@ -246,8 +248,9 @@ def load(
         reserved: names that a model may not have.
         limits: what the service sets for all models.
         workers: the processes that serve the same folder.
+        prove: is asked before a version is opened; raises `ModelUnavailable` if that may not be.
     """
-    repository = Repository(root, Loader(device, threads, limits or Limits()), reserved, workers)
+    repository = Repository(root, Loader(device, threads, limits or Limits(), prove), reserved, workers)
     try:
         names = folder.models(root)
     except OSError as error:

@@ -275,11 +275,17 @@ def _placement(session: ort.InferenceSession) -> dict[str, int]:
 
 
 def _in_words(error: Exception) -> str:
-    """The runtime's message in one line, without its code, its advice to the programmer, and the server's paths."""
+    """The runtime's message in one line, without its code, its advice to the programmer, paths, and its own names."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
     text = text.removesuffix(" Please fix either the inputs/outputs or the model.")
-    return re.sub(r"(?<![\w.])/[\w./+-]+(:\d+)?", "…", text)
+    text = re.sub(r"(?<![\w.])/[\w./+-]+(:\d+)?", "…", text)
+    return re.sub(r"… ([\w:*&<>]+ )?onnxruntime::[\w:~<>, *&]+\([^()]*\)( const)?", "…", text)
+
+
+def is_about_memory(error: Exception) -> bool:
+    """Whether it is the runtime's, of a block of memory that it did not get."""
+    return re.search("[Ff]ailed to allocate memory|bad_?\\s?alloc", str(error)) is not None
 
 
 def _probe() -> bytes:

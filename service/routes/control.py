@@ -3,6 +3,7 @@
 Reading is open; what changes the running service needs the admin key.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,10 +12,20 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from service.activations.catalogue import ACTIVATIONS
+from service.engine import folder
 from service.engine.entry import IndexEntry
-from service.errors import BadRequest, LoadFailed, ModelUnavailable, NotFound, PayloadTooLarge, Unsupported, quoted
+from service.errors import (
+    BadRequest,
+    Forbidden,
+    LoadFailed,
+    ModelUnavailable,
+    NotFound,
+    PayloadTooLarge,
+    Unsupported,
+    quoted,
+)
 from service.logs import FORMATS
-from service.routes import examples
+from service.routes import examples, schemas, uploading
 from service.routes.admin import ADMIN_ONLY
 from service.routes.http import json_response
 from service.routes.state import Services, Shared
@@ -28,6 +39,11 @@ MAX_BODY_BYTES = 64 * 2**10
 """Of a control request: its JSON is read on the event loop, 64 kB in about half a millisecond."""
 
 CnnName = Annotated[str, Path(description="A CNN's name.", openapi_examples=examples.path_examples("cnn-relu"))]
+
+
+LOAD = ADMIN_ONLY | {
+    "responses": ADMIN_ONLY["responses"] | {code: {"model": schemas.Error} for code in (409, 500, 501, 507)}
+}
 
 
 def _body(example: object) -> dict[str, object]:
@@ -54,17 +70,39 @@ def _indexed(entry: IndexEntry) -> dict[str, object]:
     summary="Load a model",
     openapi_extra=_body({}),
     response_class=Response,
-    **ADMIN_ONLY,
+    **LOAD,
 )
 async def load(name: CnnName, request: Request, services: Shared) -> Response:
-    """Read the model's folder anew: new versions are loaded, gone ones dropped. Answers when that is done."""
-    _check_load_parameters((await _read(request, services)).get("parameters") or {})
+    """Read the model's folder anew: new versions are loaded, gone ones dropped. Answers when that is done.
+
+    With `file:` parameters, where uploads are on, a version that is put there first.
+    """
+    limit = MAX_BODY_BYTES if services.uploads is None else services.settings.max_body_bytes
+    body = await _read_body(request, limit)
+    await to_thread.run_sync(_load, name, body, services)  # not in the pool: inference goes on
+    return Response()
+
+
+def _load(name: str, body: bytes, services: Services) -> None:
+    """Take what the body brings along, and load; the time that takes is the thread's."""
+    parameters = _load_parameters(_parsed(body, services))
     _check_name(name)
     try:
-        await to_thread.run_sync(services.repository.load, name)  # not in the pool: inference goes on
+        if parameters:
+            _upload(name, parameters, services)
+        services.repository.load(name)
     except (ModelUnavailable, NotFound) as error:
         raise LoadFailed(error.text) from error  # 500 for both, as the protocol has it
-    return Response()
+
+
+def _upload(name: str, parameters: Mapping[str, object], services: Services) -> None:
+    if services.uploads is None:
+        raise Forbidden("models come from the repository folder only: uploads are off (ACTSERVE_MODEL_UPLOAD)")
+    upload = uploading.read(name, parameters)
+    try:
+        services.uploads.publish(upload)
+    except ModelUnavailable as error:
+        raise LoadFailed(f"failed to load {name!r}, version {upload.version}: {error.text}") from error
 
 
 @router.post(
@@ -85,16 +123,18 @@ async def unload(name: CnnName, request: Request, services: Shared) -> Response:
 def _check_name(name: str) -> None:
     if name in ACTIVATIONS:
         raise BadRequest(f"{name!r} is an activation: it is part of the service and is neither loaded nor unloaded")
+    if not folder.NAME.fullmatch(name):
+        raise BadRequest(f"no model can be called {quoted(name)}: expected letters, digits, '.', '_' and '-'")
 
 
-def _check_load_parameters(parameters: object) -> None:
+def _load_parameters(content: Mapping[str, object]) -> Mapping[str, object]:
+    parameters = content.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise BadRequest(f"parameters is {arrays.describe(parameters)}, expected an object")
     for name in parameters:
         if name != "config" and not name.startswith("file:"):
             raise BadRequest(f"unknown load parameter {quoted(name)}")
-    if parameters:
-        raise Unsupported("neither files nor a configuration are loaded: models come from the repository folder only")
+    return parameters
 
 
 @router.get("/trace/setting", summary="Trace settings")
@@ -171,9 +211,17 @@ def _logging(services: Services) -> dict[str, object]:
 
 async def _read(request: Request, services: Services) -> dict[str, object]:
     """The body as an object; an empty one is what tritonclient sends where there is nothing to say."""
+    return _parsed(await _read_body(request, MAX_BODY_BYTES), services)
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
     body = await request.body()
-    if len(body) > MAX_BODY_BYTES:
-        raise PayloadTooLarge(f"the body has {len(body)} bytes; this route reads at most {MAX_BODY_BYTES}")
+    if len(body) > limit:
+        raise PayloadTooLarge(f"the body has {len(body)} bytes; this route reads at most {limit}")
+    return body
+
+
+def _parsed(body: bytes, services: Services) -> dict[str, object]:
     content = arrays.parse_json(body, max_depth=services.settings.max_json_depth) if body else {}
     if not isinstance(content, dict):
         raise BadRequest(f"the body is {arrays.describe(content)}, expected a JSON object")

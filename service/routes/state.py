@@ -11,6 +11,7 @@ from service.engine.pool import Pool
 from service.engine.repository import Repository
 from service.engine.scheduler import Scheduler
 from service.engine.session import Device
+from service.engine.uploads import Uploads
 from service.engine.variants import Variants
 from service.logs import Log
 from service.routes.keys import Keys
@@ -39,6 +40,8 @@ class Services:
     keys: Keys
     quota: Quota
     drain: Drain
+    uploads: Uploads | None
+    """None while uploads are off."""
 
 
 async def _services(request: Request) -> Services:

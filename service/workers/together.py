@@ -68,8 +68,8 @@ class Together(Workers):
             return {}
         return state
 
-    def locked(self) -> AbstractContextManager[None]:
-        return exclusive(self._folder / "lock")
+    def locked(self, kind: str = "") -> AbstractContextManager[None]:
+        return exclusive(self._folder / f"{kind}lock")
 
     def block(self, key: str, length: int) -> Block:
         return SharedBlock(place(self._folder / "counters", key), length)

@@ -48,6 +48,21 @@ class Workers(ABC):
             self._put(part, edit(self.wanted(part)))
         return list(dict.fromkeys(self._tell(part)))
 
+    def agree(self, part: str, decide: Callable[[State], State]) -> State:
+        """Decide what the state of a part is, or find it decided: one worker at a time, and the others are not told.
+
+        Blocks while another worker decides on a part of the same kind, so not for the event loop.
+
+        Args:
+            decide: makes the state from the last; what it raises is raised here, and nothing is changed.
+        """
+        with self.locked(part.partition("/")[0]):
+            last = self.wanted(part)
+            state = decide(last)
+            if state != last:
+                self._put(part, state)
+        return state
+
     def take_on(self, part: str) -> list[str]:
         """Take on a part's wanted state in this process."""
         return self._followers[part.partition("/")[0]](part.partition("/")[2])
@@ -65,8 +80,8 @@ class Workers(ABC):
         """The last wanted state of a part, which may be changed."""
 
     @abstractmethod
-    def locked(self) -> AbstractContextManager[None]:
-        """While this is entered no other worker, and no other thread of this one, is in it."""
+    def locked(self, kind: str = "") -> AbstractContextManager[None]:
+        """While this is entered no other worker, and no other thread of this one, is in it; each kind has its own."""
 
     @abstractmethod
     def block(self, key: str, length: int) -> Block:
@@ -93,7 +108,7 @@ class Alone(Workers):
     def __init__(self) -> None:
         super().__init__()
         self._states: dict[str, State] = {}
-        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
 
     def wanted(self, part: str) -> State:
         return copy.deepcopy(self._states.get(part, {}))
@@ -101,8 +116,8 @@ class Alone(Workers):
     def reports(self, name: str) -> list[State]:
         return [self._reporters[name]()]
 
-    def locked(self) -> AbstractContextManager[Any]:
-        return self._lock
+    def locked(self, kind: str = "") -> AbstractContextManager[Any]:
+        return self._locks.setdefault(kind, threading.Lock())
 
     def block(self, key: str, length: int) -> Block:
         return Block(length)

@@ -23,7 +23,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """host:port, as tritonclient takes it."""
     log = tmp_path_factory.mktemp("log") / "server.log"
-    with serving(log, repository=str(repository), admin_key=ADMIN_KEY) as (_, url):
+    with serving(log, repository=str(repository), admin_key=ADMIN_KEY, model_upload="true") as (_, url):
         yield url.removeprefix("http://")
 
 

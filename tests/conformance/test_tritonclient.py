@@ -247,6 +247,21 @@ def test_loading_finds_a_new_version(triton_client: Client, admin: dict[str, str
     assert triton_client.get_model_metadata("echo_int8")["versions"] == ["1", "2"]
 
 
+def test_a_model_is_sent_along_with_a_load(triton_client: Client, admin: dict[str, str]) -> None:
+    """And then a version of it; one that is broken, or there already, changes nothing."""
+    files = {"file:1/model.onnx": models.echo("FP32")}
+    triton_client.load_model("sent", headers=admin, config='{"max_batch_size": 4}', files=files)
+    assert triton_client.get_model_config("sent")["max_batch_size"] == 4
+    x = tensor("x", "FP32", VALUES["FP32"])
+    assert np.array_equal(triton_client.infer("sent", [x]).as_numpy("y"), VALUES["FP32"], equal_nan=True)
+
+    triton_client.load_model("sent", headers=admin, config="{}", files={"file:2/model.onnx": models.echo("FP32")})
+    for path, text in (("file:2/model.onnx", r"\[409\]"), ("file:3/model.onnx", r"\[500\] failed to load 'sent', ver")):
+        with pytest.raises(InferenceServerException, match=text):
+            triton_client.load_model("sent", headers=admin, config="{}", files={path: b"not a model"})
+    assert triton_client.get_model_metadata("sent")["versions"] == ["1", "2"]
+
+
 def test_a_failed_load_says_why(triton_client: Client, admin: dict[str, str]) -> None:
     with pytest.raises(InferenceServerException, match=r"\[500\] failed to load 'nothing'"):
         triton_client.load_model("nothing", headers=admin)

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from service.engine import loading
 from service.engine.rules import Limits
 from service.errors import BadRequest
+from tests.engine.hostile import endless, large
 from tests.engine.making import Shape, answer, classifier, load, node, plain, put, serialised
 
 
@@ -187,15 +188,9 @@ def test_an_endless_loop_is_not_served(tmp_path: Path, monkeypatch: pytest.Monke
     assert refusal(tmp_path, endless()) == "a run took more than 0.2 s and was stopped"
 
 
-def endless() -> bytes:
-    state, step = ([helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 3])] for n in ("s", "t"))
-    number = helper.make_tensor_value_info("i", TensorProto.INT64, [])
-    before, after = (helper.make_tensor_value_info(n, TensorProto.BOOL, []) for n in ("c", "d"))
-    nodes = [helper.make_node("Identity", ["c"], ["d"]), helper.make_node("Identity", ["s"], ["t"])]
-    body = helper.make_graph(nodes, "body", [number, before, *state], [after, *step])
-    limit = helper.make_tensor("limit", TensorProto.INT64, [], [2**62])
-    true = helper.make_tensor("true", TensorProto.BOOL, [], [True])
-    return serialised(node("Loop", "limit", "true", "x", body=body), constants=[limit, true])
+def test_a_model_that_takes_more_memory_than_there_is_is_not_served(tmp_path: Path) -> None:
+    """Of its own size it says nothing; a run asks for 4 TiB."""
+    assert refusal(tmp_path, large(2**40)).startswith("one run takes more memory than there is: ")
 
 
 def test_an_opset_that_is_too_new_is_refused_in_the_runtimes_words(tmp_path: Path) -> None:
