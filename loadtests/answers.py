@@ -36,10 +36,10 @@ class Answer:
 Check = Callable[[Answer], None]
 
 
-def fault(check: Check, answer: Answer) -> str | None:
+def fault(check: Check, answer: Answer, status: int = 200) -> str | None:
     """Why the answer is wrong, or None; an answer in another form than expected is wrong too, and no error of ours."""
-    if answer.status != 200:
-        return f"status {answer.status}, expected 200: {answer.body[:100].decode(errors='replace')}"
+    if answer.status != status:
+        return f"status {answer.status}, expected {status}: {answer.body[:100].decode(errors='replace')}"
     try:
         check(answer)
     except Wrong as reason:
