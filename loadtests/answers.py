@@ -172,6 +172,12 @@ def curve(points: int) -> Check:
     return check
 
 
+def refused(answer: Answer) -> None:
+    """The JSON of every error."""
+    said = json.loads(answer.body)
+    require(set(said) == {"error"} and isinstance(said["error"], str) and said["error"] != "", "no error in words")
+
+
 def page(answer: Answer) -> None:
     require(b"<html" in answer.body.lower(), "no HTML")
 

@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from loadtests.chaos import draining, killing, models, report
+from loadtests.chaos import descriptors, disk, draining, killing, models, poison, reading, report
 from loadtests.chaos.experiment import Experiment, Options, Result, Skipped
 from loadtests.local import machine, pages
 from loadtests.local.servers import ServerFailed
@@ -23,6 +23,13 @@ EXPERIMENTS: dict[str, Experiment] = {
     "a model's file cut short": models.truncated,
     "a model's file spoilt": models.corrupted,
     "a model's files deleted": models.deleted,
+    "a bad row in a full batch": poison.row,
+    "disk full, messages": disk.messages,
+    "disk full, the repository": disk.repository,
+    "disk full, the workers' counters": disk.counters,
+    "descriptors used up, one worker": descriptors.one,
+    "descriptors used up, two workers": descriptors.two,
+    "a client that never reads 50 MB": reading.never,
 }
 """In the order in which they are done."""
 

@@ -46,6 +46,8 @@ class Setup:
     replica: Replica
     ledger: Ledger
     victim: Path
+    asked: Golden
+    """What the load sends to the victim."""
 
     def state(self, version: int) -> tuple[str, str]:
         """As the index has it: state and reason; empty where the version is not listed."""
@@ -57,7 +59,7 @@ class Setup:
         return "", ""
 
     def answers_as(self, *models: str) -> bool:
-        golden = victim(*models)
+        golden = asked("victim", *models)
         status, headers, body = self.replica.server.ask(_request("victim"))
         return golden.fault(Answer(status, Headers(headers), body)) is None
 
@@ -105,10 +107,11 @@ def corrupted(options: Options) -> Result:
 
 def deleted(options: Options) -> Result:
     """The newest version's folder, then the whole model: 404 from then on, and nothing else."""
-    with _setup(options, OLD, NEW, gone=True, versions=2) as setup:
+    with _setup(options, OLD, NEW, versions=2) as setup:
         shutil.rmtree(setup.victim / "2")
         back = after(NOTICED_S, lambda: setup.answers_as(OLD))
         time.sleep(options.seconds)
+        setup.asked.also = (404,)
         shutil.rmtree(setup.victim)
         gone = after(NOTICED_S, lambda: setup.replica.get("/v2/models/victim")[0] == 404)
         time.sleep(options.seconds)
@@ -141,13 +144,13 @@ def put(version: Path, model: bytes) -> None:
     made.rename(version)
 
 
-def victim(*models: str, gone: bool = False) -> Golden:
-    """Right is what any of these models answers; with `gone` a 404 too."""
-    return Golden("victim", as_http(HOST, _request("victim")), _either(models), also=(404,) if gone else ())
+def asked(name: str, *models: str) -> Golden:
+    """Right is what any of these packaged models answers."""
+    return Golden(name, as_http(HOST, _request(name)), _either(models))
 
 
 @contextmanager
-def _setup(options: Options, *models: str, gone: bool = False, versions: int = 1) -> Iterator[Setup]:
+def _setup(options: Options, *models: str, versions: int = 1) -> Iterator[Setup]:
     """A service of two models under load; what it may answer for the victim is one of these models' answers."""
     repository = options.folder / "repository"
     repository.mkdir()
@@ -155,13 +158,13 @@ def _setup(options: Options, *models: str, gone: bool = False, versions: int = 1
     for number, model in enumerate(models[:versions], start=1):
         put(repository / "victim" / str(number), content(model))
     settings: dict[str, object] = {"repository": repository, "reload_interval_seconds": LOOK_S, "workers": 1}
-    other = Golden("other", as_http(HOST, _request("other")), _either([OTHER]))
+    victim = asked("victim", *models)
     with (
         Replica(options.folder, settings) as replica,
-        Load([replica.port], [victim(*models, gone=gone), other]) as load,
+        Load([replica.port], [victim, asked("other", OTHER)]) as load,
     ):
         time.sleep(options.seconds)
-        yield Setup(replica, load.ledger, repository / "victim")
+        yield Setup(replica, load.ledger, repository / "victim", victim)
 
 
 def _broken(setup: Setup, spoilt: bytes, what: str = "half of a file") -> Line:

@@ -40,8 +40,8 @@ http {{
   }}
 }}
 """
-"""Connections to the replicas stay open, and `max_fails=0`: by default nginx leaves a replica that once refused a connection
-out for ten seconds, in which the other one may be restarted, and then nobody is left."""
+"""Connections to the replicas stay open, and `max_fails=0`: by default nginx leaves a replica that once refused a
+connection out for ten seconds, in which the other one may be restarted, and then nobody is left."""
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loadtests.answers import Answer
 from loadtests.ledger.golden import Golden
@@ -34,9 +34,9 @@ class Client:
     ledger: Ledger
     addresses: Sequence[Address]
     pick: Callable[[], Golden | None]
-    think_s: float
-    rng: random.Random
-    turn: int
+    think_s: float = 0.0
+    rng: random.Random = field(default_factory=random.Random)
+    turn: int = 0
     streams: Streams | None = None
     stopped: bool = False
 
