@@ -44,8 +44,8 @@ def never(options: Options) -> Result:
             with _asking(replica.port, message) as client:
                 port = client.getsockname()[1]
                 cut = after(CUT_S, lambda: port not in connections.of(replica.pid, replica.port))
-            back = after(BACK_S, lambda: resident_bytes(replica.pid) < before + ROOM_MB * MB)
-            left = (resident_bytes(replica.pid) - before) / MB
+                back = after(BACK_S, lambda: resident_bytes(replica.pid) < before + ROOM_MB * MB)
+                left = (resident_bytes(replica.pid) - before) / MB
             end = time.monotonic()
             time.sleep(options.seconds)
     slowest = load.ledger.slowest(begin, end)
