@@ -41,7 +41,7 @@ def exhausted(options: Options, workers: int) -> Result:
             begin = load.ledger.answered.total()
             time.sleep(options.seconds)
             served = load.ledger.answered.total() - begin
-            made_anew = load.ledger.reconnected - CONNECTIONS
+            made_anew = load.ledger.connected - CONNECTIONS
         spent = cpu_seconds(replica.pid)
         time.sleep(options.seconds)
         share = (cpu_seconds(replica.pid) - spent) / options.seconds

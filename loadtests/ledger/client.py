@@ -50,22 +50,26 @@ class Client:
             self._close()
 
     async def _connected(self) -> Streams | None:
-        """The open connection, or a new one; None if nobody listens at this moment."""
+        """The open connection, or a new one as soon as somebody listens; None if told to stop before."""
         if self.streams and self.streams[0].at_eof():  # the server has ended it, while nothing was asked
             self._close()
-        if self.streams:
-            return self.streams
+        while self.streams is None and not self.stopped:
+            self.streams = await self._connect()
+        return self.streams
+
+    async def _connect(self) -> Streams | None:
+        """Try once."""
         address = self.addresses[self.turn % len(self.addresses)]
         try:
             async with asyncio.timeout(CONNECT_S):
-                self.streams = await asyncio.open_connection(*address)
+                streams = await asyncio.open_connection(*address)
         except OSError:  # time-outs are among them
             self.ledger.refused += 1
             self.turn += 1
             await asyncio.sleep(RETRY_S)
             return None
-        self.ledger.reconnected += 1
-        return self.streams
+        self.ledger.connected += 1
+        return streams
 
     async def _ask(self, golden: Golden, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         entry = self.ledger.send(golden.kind, writer.get_extra_info("sockname")[1])

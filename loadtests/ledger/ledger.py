@@ -32,8 +32,9 @@ class Ledger:
     """Counts all requests of a load.
 
     Attributes:
+        left: requests whose client went away without waiting for the answer.
         refused: connections that were not let in.
-        reconnected: connections that were made anew.
+        connected: connections that were made.
     """
 
     sent: int = 0
@@ -43,8 +44,9 @@ class Ledger:
     """By phase."""
     wrong: Counter[str] = field(default_factory=Counter)
     """By reason; they are among the answered."""
+    left: int = 0
     refused: int = 0
-    reconnected: int = 0
+    connected: int = 0
     open: dict[int, Entry] = field(default_factory=dict)
     """Sent and not yet ended, by number."""
     losses: list[Entry] = field(default_factory=list)
@@ -79,12 +81,12 @@ class Ledger:
     def leave(self, entry: Entry) -> None:
         """The client itself went away: neither answered nor lost."""
         self._end(entry)
-        self.sent -= 1
+        self.left += 1
 
     @property
     def balanced(self) -> bool:
         """Has every request ended?"""
-        return not self.open and self.sent == self.answered.total() + self.lost.total()
+        return not self.open and self.sent == self.answered.total() + self.lost.total() + self.left
 
     def slowest(self, since: float, until: float) -> float:
         """Seconds that the slowest answered request sent in that time took; 0 if there was none."""

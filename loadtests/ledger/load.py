@@ -25,6 +25,8 @@ class Load:
 
     Args:
         ports: of replicas on this machine; connections are spread over them.
+        goldens: what is sent, in random order; one that is there twice is sent twice as often.
+        most: requests in all; then the clients end by themselves.
     """
 
     def __init__(
@@ -33,16 +35,33 @@ class Load:
         goldens: Sequence[Golden],
         connections: int = CONNECTIONS,
         think_s: float = THINK_S,
+        most: int | None = None,
     ) -> None:
         self.ledger = Ledger()
+        self._goldens, self._left = goldens, most
         addresses: list[Address] = [("127.0.0.1", port) for port in ports]
         self._clients = []
         for number in range(connections):
             rng = random.Random(SEED + number)
-            pick = partial(rng.choice, goldens)
+            pick = partial(self._pick, rng)
             self._clients.append(Client(self.ledger, addresses, pick, think_s, rng, number))
         self._thread = threading.Thread(target=lambda: uvloop.run(self._run()))
         self._failed: BaseException | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def wait(self) -> None:
+        """Until all that is to be sent has been."""
+        self._thread.join()
+
+    def _pick(self, rng: random.Random) -> Golden | None:
+        if self._left is not None:
+            if not self._left:
+                return None
+            self._left -= 1
+        return rng.choice(self._goldens)
 
     async def _run(self) -> None:
         try:
