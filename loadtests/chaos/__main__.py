@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from loadtests.chaos import descriptors, disk, draining, killing, models, poison, reading, report
+from loadtests.chaos import descriptors, disk, draining, killing, models, poison, reading, report, stopping
 from loadtests.chaos.experiment import Experiment, Options, Result, Skipped
 from loadtests.local import machine, pages
 from loadtests.local.servers import ServerFailed
@@ -19,6 +19,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "SIGTERM, alone": draining.alone,
     "SIGTERM behind nginx, each of two replicas": draining.behind_nginx,
     "rolling restarts behind nginx": draining.rolling,
+    "SIGTERM with a client that holds on": stopping.stuck,
+    "SIGTERM twice": stopping.twice,
     "a model's file replaced": models.replaced,
     "a model's file cut short": models.truncated,
     "a model's file spoilt": models.corrupted,

@@ -4,7 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.chaos import report as chaos
 from loadtests.local import pages
+from loadtests.overload import report as overload
+from loadtests.soak import report as soak
+from tests.serving import ROOT
 
 MARKS = pages.marks("results")
 
@@ -42,3 +46,10 @@ def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lacks"):
         pages.write(page, "new", MARKS)
     assert page.read_text() == "text\n"
+
+
+def test_the_page_on_reliability_has_a_place_for_each_commands_results() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    for first, last in (chaos.MARKS, overload.MARKS, soak.MARKS):
+        assert text.count(first) == text.count(last) == 1
+        assert text.index(first) < text.index(last)
