@@ -31,7 +31,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "disk full, the workers' counters": disk.counters,
     "descriptors used up, one worker": descriptors.one,
     "descriptors used up, two workers": descriptors.two,
-    "a client that never reads 50 MB": reading.never,
+    "clients that never read their 50 MB": reading.never,
 }
 """In the order in which they are done."""
 
