@@ -51,7 +51,7 @@ class Client:
 
     async def _connected(self) -> Streams | None:
         """The open connection, or a new one as soon as somebody listens; None if told to stop before."""
-        if self.streams and self.streams[0].at_eof():  # the server has ended it, while nothing was asked
+        if self.streams and _has_ended(self.streams[0]):
             self._close()
         while self.streams is None and not self.stopped:
             self.streams = await self._connect()
@@ -108,3 +108,8 @@ class Client:
             self.streams[1].close()
             self.streams = None
             self.turn += 1
+
+
+def _has_ended(reader: asyncio.StreamReader) -> bool:
+    """The server has closed or reset the connection while nothing was asked: nobody would send on it."""
+    return reader.at_eof() or reader.exception() is not None

@@ -1,5 +1,6 @@
 """A server that says exactly what it is told to, request by request."""
 
+import contextlib
 import socket
 import socketserver
 import struct
@@ -29,6 +30,19 @@ def saying(content: bytes, stay: bool = False) -> Say:
 def reset(connection: socket.socket) -> bool:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     return False
+
+
+def reset_after(say: Say) -> Say:
+    """The answer is read, and then the connection is reset."""
+
+    def both(connection: socket.socket) -> bool:
+        say(connection)
+        with contextlib.suppress(TimeoutError):
+            connection.settimeout(0.01)  # the client must have the answer before
+            connection.recv(1, socket.MSG_PEEK)
+        return reset(connection)
+
+    return both
 
 
 @contextmanager

@@ -1,17 +1,21 @@
 """Every request is sent once, and its end is told as it was."""
 
+import asyncio
+
 import pytest
 
 from loadtests import answers
 from loadtests.answers import Answer
 from loadtests.ledger import client, golden
+from loadtests.ledger.client import Client
 from loadtests.ledger.golden import HOST, Golden
 from loadtests.ledger.ledger import Ledger
 from loadtests.ledger.load import Load
 from loadtests.ledger.wire import Broken, Headers, parse
 from loadtests.local.http import Request, as_http
 from loadtests.local.servers import free_port
-from tests.loadtests.answering import Say, answering, ok, reset, saying
+from tests.loadtests.answering import Say, answering, ok, reset, reset_after, saying
+from tests.serving import DEADLINE_S
 
 MESSAGE = as_http(HOST, Request("/", {}, b"please"))
 CLOSE = "Connection: close\r\n"
@@ -79,6 +83,26 @@ def test_an_announced_end_loses_nothing_and_leads_to_the_next_replica() -> None:
 
     assert (load.ledger.lost, load.ledger.answered) == ({}, {200: 10})
     assert load.ledger.connected == 2
+
+
+@pytest.mark.parametrize("say", [ok(stay=False), reset_after(ok())], ids=["closed", "reset"])
+def test_a_connection_that_is_seen_to_have_ended_is_not_sent_on(say: Say) -> None:
+    async def ask_twice(port: int) -> None:
+        asking = Client(ledger, [("127.0.0.1", port)], lambda: None)
+        for _ in range(2):
+            streams = await asking._connected()
+            assert streams is not None
+            await asking._ask(asked(), *streams)
+            async with asyncio.timeout(DEADLINE_S):
+                while not client._has_ended(streams[0]):  # noqa: ASYNC110  # nothing tells of it
+                    await asyncio.sleep(0)
+        asking._close()
+
+    ledger = Ledger()
+    with answering([say]) as port:
+        asyncio.run(ask_twice(port))
+
+    assert (ledger.lost, ledger.answered, ledger.connected) == ({}, {200: 2}, 2)
 
 
 def test_a_refused_connection_has_lost_nothing() -> None:
