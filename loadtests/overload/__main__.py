@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -13,10 +14,13 @@ from pathlib import Path
 from loadtests.local import machine, pages, service
 from loadtests.local.servers import Server, ServerFailed, free_port, running
 from loadtests.overload import judging, report
+from loadtests.overload.arrivals import MOST_CONNECTIONS
 from loadtests.overload.judging import Phase
 from loadtests.overload.phases import CALM, FACTORS, REQUESTS, Run
 from loadtests.verdict import Line
 
+SPARE = 100
+"""Open files of the client beside its connections."""
 CAPACITY_TRIES = 2
 """The first warms the server up."""
 
@@ -71,8 +75,18 @@ def _served(arguments: argparse.Namespace, cores: list[int], folder: Path) -> It
     os.sched_setaffinity(0, cores[:1])  # what is started now inherits it
     with running(command, port, folder / "server.log") as server:
         os.sched_setaffinity(0, cores[-1:])
+        _allow(MOST_CONNECTIONS + SPARE)
         server.wait_until(service.READY, "GET")
         yield server
+
+
+def _allow(descriptors: int) -> None:
+    """Let this process, and not the server, have so many files open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < descriptors:
+        sys.exit(f"it takes {descriptors} open files, {hard} are allowed (ulimit -n)")
+    if soft != resource.RLIM_INFINITY and soft < descriptors:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, hard))
 
 
 def _print(measured: list[Phase], lines: list[Line], about: tuple[str, str], page: Path | None) -> None:
