@@ -32,6 +32,7 @@ class Replica:
     Args:
         settings: of the service, by their names in small letters.
         wrapped: what the command is run by, such as `["unshare", "--mount"]`.
+        starts, start_s: how often it was started, and how long the last start took.
     """
 
     folder: Path
@@ -39,6 +40,7 @@ class Replica:
     wrapped: list[str] = field(default_factory=list)
     port: int = field(default_factory=free_port)
     starts: int = 0
+    start_s: float = 0.0
     _server: Server | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
@@ -62,9 +64,11 @@ class Replica:
         self.folder.mkdir(parents=True, exist_ok=True)
         plain = service.command(self.port, **self.settings)
         command = Command([*self.wrapped, *plain.argv], plain.environment)
+        begin = time.monotonic()
         log = self.folder / f"{self.port}-{self.starts}.log"
         self._server = self._stack.enter_context(running(command, self.port, log))
         self.server.wait_until(service.READY, "GET")
+        self.start_s = time.monotonic() - begin
 
     def terminate(self, patience_s: float) -> Ended:
         """Ask it to end, as a deployment does, and wait."""
@@ -101,10 +105,10 @@ class Replica:
 def after(seconds: float, fact: Callable[[], bool], look_s: float = 0.02) -> float | None:
     """Seconds until it is so; None if it is not within that time. A server that does not answer is not so."""
     begin = time.monotonic()
-    while (passed := time.monotonic() - begin) < seconds:
+    while time.monotonic() - begin < seconds:
         try:
             if fact():
-                return passed
+                return time.monotonic() - begin
         except OSError:
             pass
         time.sleep(look_s)

@@ -54,6 +54,11 @@ def test_readiness_is_lost_by_any_probe_but_the_killed_workers_own(probes: dict[
     assert killing._never_unready(Counter(probes)) == kept
 
 
+@pytest.mark.parametrize(("replaced", "kept"), [(1.0, True), (5.9, True), (6.1, False), (None, False)])
+def test_a_worker_is_replaced_in_the_time_of_a_start_or_two(replaced: float | None, kept: bool) -> None:
+    assert killing._soon(replaced, start_s=2).kept == kept
+
+
 @pytest.mark.parametrize(
     ("ended", "kept"),
     [
