@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check accuracy evaluate lock models evidence test-models load bench bench-quick screenshots triton kserve perf-analyzer clean
+.PHONY: setup setup-dev run test check accuracy evaluate lock models evidence test-models load chaos overload soak bench bench-quick screenshots triton kserve perf-analyzer clean
 
 setup: .venv/run.stamp
 
@@ -61,6 +61,19 @@ evaluate: setup-dev
 load: .venv-load/stamp
 	.venv-load/bin/locust -f loadtests/locustfile.py --headless --html report.html \
 	  $(or $(LOAD),--users 50 --spawn-rate 50 --run-time 1m)
+
+# What goes wrong in a server's life, done to it under load (docs/reliability.md); Debian's nginx-light for two of them.
+# CHAOS: options of the command
+chaos: setup-dev
+	$(BIN)/python -m loadtests.chaos $(CHAOS)
+
+# One to ten times of what the service can answer, in an open loop; needs two cores. OVERLOAD: options of the command
+overload: setup-dev
+	$(BIN)/python -m loadtests.overload $(OVERLOAD)
+
+# A million mixed requests, good and bad: memory and open files must stay flat. SOAK: options of the command
+soak: setup-dev
+	$(BIN)/python -m loadtests.soak $(SOAK)
 
 # Beside other servers, in pairs (docs/benchmarks.md); needs Debian's wrk. BENCH: options of the command
 bench: setup-dev

@@ -36,10 +36,10 @@ class Answer:
 Check = Callable[[Answer], None]
 
 
-def fault(check: Check, answer: Answer) -> str | None:
+def fault(check: Check, answer: Answer, status: int = 200) -> str | None:
     """Why the answer is wrong, or None; an answer in another form than expected is wrong too, and no error of ours."""
-    if answer.status != 200:
-        return f"status {answer.status}, expected 200: {answer.body[:100].decode(errors='replace')}"
+    if answer.status != status:
+        return f"status {answer.status}, expected {status}: {answer.body[:100].decode(errors='replace')}"
     try:
         check(answer)
     except Wrong as reason:
@@ -170,6 +170,12 @@ def curve(points: int) -> Check:
         require(all(len(said[name]) == points for name in ("x", "y", "derivative")), "another number of points")
 
     return check
+
+
+def refused(answer: Answer) -> None:
+    """The JSON of every error."""
+    said = json.loads(answer.body)
+    require(set(said) == {"error"} and isinstance(said["error"], str) and said["error"] != "", "no error in words")
 
 
 def page(answer: Answer) -> None:

@@ -7,10 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from loadtests.peers import compare, environments, isolation, machine, report, wrk
+from loadtests.local import machine, pages
+from loadtests.local.servers import ROOT, ServerFailed
+from loadtests.peers import compare, environments, isolation, report, wrk
 from loadtests.peers.measuring import Options, Results, say
 from loadtests.peers.peers import IN_PYTHON, TRITON
-from loadtests.peers.servers import ROOT, ServerFailed
 from loadtests.peers.works import PACKAGED
 from loadtests.peers.wrk import LoadFailed
 
@@ -61,13 +62,15 @@ def _print(results: Results, options: Options, arguments: argparse.Namespace, lo
     )
     command = " ".join(["python -m loadtests.peers", *sys.argv[1:]])
     today = datetime.datetime.now(datetime.UTC).date()
-    facts = report.facts(machine.describe(), machine.versions() | results.versions, command, how, today)
+    facts = report.facts(
+        machine.describe(), machine.versions() | {"wrk": wrk.version()} | results.versions, command, how, today
+    )
     text = report.render(results, facts)
     sys.stdout.write(f"\n{text}")
     if arguments.write:
-        report.write(arguments.write, text)
+        pages.write(arguments.write, text, report.RESULTS)
     if arguments.summary:
-        report.write(arguments.summary, report.summary_table(results.ratios), report.SUMMARY)
+        pages.write(arguments.summary, report.summary_table(results.ratios), report.SUMMARY)
 
 
 def _arguments() -> argparse.Namespace:

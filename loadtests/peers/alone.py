@@ -3,17 +3,15 @@
 import time
 from dataclasses import replace
 
-from loadtests.peers import ours
-from loadtests.peers.bodies import Request
+from loadtests.local import service
+from loadtests.local.processes import watched_memory
+from loadtests.local.servers import free_port
 from loadtests.peers.goals import Goal, Measure
 from loadtests.peers.measuring import Measuring, Results, say
-from loadtests.peers.processes import watched_memory
-from loadtests.peers.servers import free_port
 from loadtests.peers.works import PACKAGED, Work, prepare
 
 WORKERS = 2
 """The goal for memory is for so many."""
-READY = Request("/v2/health/ready", {}, b"")
 DRIVE_S = 1
 """Of each work, while the memory is looked at."""
 
@@ -26,8 +24,8 @@ def measure(run: Measuring, results: Results) -> None:
     starts, peaks = [], []
     for number in range(run.options.pairs):
         port, start = free_port(), time.monotonic()
-        with run.serving(ours.service(port, WORKERS), port, f"alone-{number}") as server:
-            server.wait_until(READY, "GET")
+        with run.serving(service.command(port, workers=WORKERS), port, f"alone-{number}") as server:
+            server.wait_until(service.READY, "GET")
             starts.append(time.monotonic() - start)
             with watched_memory(server.process.pid) as seen:
                 for work in works:

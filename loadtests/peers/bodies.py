@@ -6,23 +6,15 @@ server that it measures.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from loadtests.local.http import Request
+
 HEADER_LENGTH = "Inference-Header-Content-Length"
 TYPES = {"FP32": np.float32, "FP64": np.float64, "INT64": np.int64}
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A POST; `path` begins with a slash."""
-
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
 
 
 def binary(model: str, name: str, array: NDArray[np.float32]) -> Request:

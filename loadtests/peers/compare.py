@@ -6,10 +6,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from loadtests.local import service
+from loadtests.local.servers import Server, ServerFailed, free_port
 from loadtests.peers import alone, environments, ours, rows
 from loadtests.peers.measuring import Measuring, Options, Results, say
 from loadtests.peers.peers import TRITON, Peer, Start
-from loadtests.peers.servers import Server, ServerFailed, free_port
 from loadtests.peers.works import Work, prepare
 from loadtests.peers.wrk import LoadFailed
 
@@ -65,7 +66,7 @@ def _named(reasons: dict[str, str], what: str) -> Iterator[None]:
 def _ours(run: Measuring, works: list[Work]) -> Iterator[Server]:
     port, options = free_port(), run.options
     repository = ours.repository(options.folder / "repository", options.model)
-    with run.serving(ours.service(port, options.workers, repository), port, "ours") as server:
+    with run.serving(service.command(port, workers=options.workers, repository=repository), port, "ours") as server:
         run.ready(server, works)
         yield server
 

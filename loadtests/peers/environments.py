@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from loadtests.peers.servers import ROOT
+from loadtests.local.servers import ROOT
 
 ENVIRONMENTS = ROOT / ".venv-bench"
 INSTALL_S = 900

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from loadtests.local.servers import Command, Server, running
 from loadtests.peers import open_loop, raw, wrk
 from loadtests.peers.goals import Measure, Profile, Ratio
-from loadtests.peers.servers import Command, Server, running
 from loadtests.peers.works import Work, Works
 
 WARM_UP_S = 1

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.peers.bodies import Request
+from loadtests.local.http import Request, as_http
 from loadtests.peers.wrk import LoadFailed
 
 SEED = 1
@@ -96,12 +96,6 @@ def schedule(rate: float, seconds: float) -> NDArray[np.float64]:
     """When requests are due, in seconds from the start."""
     gaps = np.random.default_rng(SEED).exponential(1 / rate, max(1, round(rate * seconds)))
     return np.cumsum(gaps)
-
-
-def as_http(address: str, request: Request) -> bytes:
-    headers = {"Host": address, **request.headers, "Content-Length": str(len(request.body))}
-    lines = [f"POST {request.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join([*lines, "", ""]).encode() + request.body
 
 
 def content_length(head: bytes) -> int:

@@ -1,23 +1,10 @@
-"""The service itself, and an empty route in its framework."""
+"""A repository for the service, and an empty route in its framework."""
 
 import shutil
 import sys
 from pathlib import Path
 
-from loadtests.peers.servers import Command
-
-
-def service(port: int, workers: int, repository: Path | None = None) -> Command:
-    """With its defaults but for the device, and a thread a worker; without a repository the packaged models."""
-    environment = {
-        "ACTSERVE_PORT": str(port),
-        "ACTSERVE_WORKERS": str(workers),
-        "ACTSERVE_THREADS": "1",
-        "ACTSERVE_DEVICE": "cpu",
-    }
-    if repository is not None:
-        environment["ACTSERVE_REPOSITORY"] = str(repository)
-    return Command([sys.executable, "-m", "service"], environment)
+from loadtests.local.servers import Command
 
 
 def repository(folder: Path, model: Path) -> Path:

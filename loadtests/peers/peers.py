@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from loadtests.peers.servers import ROOT, Command, free_port
+from loadtests.local.servers import ROOT, Command, free_port
 
 HERE = Path(__file__).parent
 MAX_BATCH = 64

@@ -9,12 +9,12 @@ they add up to more than its processors did.) The rest is the server's: HTTP, sc
 import json
 from dataclasses import replace
 
-from loadtests.peers import machine
-from loadtests.peers.bodies import Request
+from loadtests.local import machine
+from loadtests.local.http import Request
+from loadtests.local.processes import cpu_seconds
+from loadtests.local.servers import Server, ServerFailed
 from loadtests.peers.goals import Profile
 from loadtests.peers.measuring import Measuring, Results
-from loadtests.peers.processes import cpu_seconds
-from loadtests.peers.servers import Server, ServerFailed
 from loadtests.peers.works import Work
 
 OURS = "ours"

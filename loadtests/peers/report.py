@@ -2,16 +2,14 @@
 
 import datetime
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
+from loadtests.local.pages import digits, marks, table
 from loadtests.peers.goals import Measure, Profile, Ratio
 from loadtests.peers.measuring import Results
 from loadtests.peers.pairs import Spread, spread
 
 PROFILES = "Where the time goes, in microseconds a request (one measurement each):"
-Marks = tuple[str, str]
-RESULTS: Marks = ("<!-- results -->", "<!-- end of results -->")
-SUMMARY: Marks = ("<!-- speed -->", "<!-- end of speed -->")
+RESULTS, SUMMARY = marks("results"), marks("speed")
 """Between which a page keeps all of it, or the ratios alone."""
 
 
@@ -45,13 +43,13 @@ def ratio_table(ratios: Iterable[Ratio]) -> str:
         sides = [f"{figures(side)} {ratio.unit}" for side in (ours, theirs)]
         verdict = "yes" if ratio.met else "**no**"
         rows.append([ratio.work, ratio.against, str(ratio.goal), figures(spread(ratio.ratios)), *sides, verdict])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def summary_table(ratios: Iterable[Ratio]) -> str:
     """The ratios alone."""
     rows = [[r.work, r.against, figures(spread(r.ratios)), str(r.goal), "yes" if r.met else "no"] for r in ratios]
-    return _table(["work", "against", "ratio (min…max)", "goal", "met"], rows) + "\n"
+    return table(["work", "against", "ratio (min…max)", "goal", "met"], rows) + "\n"
 
 
 def measure_table(measures: Iterable[Measure]) -> str:
@@ -60,7 +58,7 @@ def measure_table(measures: Iterable[Measure]) -> str:
         [m.what, f"{m.goal} {m.unit}", f"{figures(spread(m.values))} {m.unit}", "yes" if m.met else "**no**"]
         for m in measures
     ]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def profile_table(profiles: Iterable[Profile]) -> str:
@@ -69,18 +67,12 @@ def profile_table(profiles: Iterable[Profile]) -> str:
     for profile in profiles:
         parts = (profile.machine, profile.server, profile.run, profile.decode, profile.encode, profile.rest)
         rows.append([profile.work, profile.name, *("" if part is None else digits(part) for part in parts)])
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def figures(values: Spread) -> str:
     """Three digits; more would say more than was measured."""
     return f"{digits(values.median)} ({digits(values.low)}…{digits(values.high)})"
-
-
-def digits(value: float) -> str:
-    """1234.5 → 1,230; 12.345 → 12.3; 0.01234 → 0.0123."""
-    rounded = float(f"{value:.3g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:.3g}"
 
 
 def facts(machine: str, versions: dict[str, str], command: str, options: str, day: datetime.date) -> list[str]:
@@ -91,25 +83,6 @@ def facts(machine: str, versions: dict[str, str], command: str, options: str, da
     ]
 
 
-def write(page: Path, text: str, marks: Marks = RESULTS) -> None:
-    """Put the text between the page's two marks.
-
-    Raises:
-        ValueError: the page does not have them.
-    """
-    first, last = marks
-    before, start, rest = page.read_text().partition(first)
-    _, end, after = rest.partition(last)
-    if not (start and end):
-        raise ValueError(f"{page} lacks {first} or {last}")
-    page.write_text(f"{before}{first}\n\n{text}\n{last}{after}")
-
-
 def _list(entries: dict[str, str]) -> list[str]:
     """The first lines only: an error may bring a whole log."""
     return [f"* {name}: {text.splitlines()[0]}" for name, text in entries.items()]
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

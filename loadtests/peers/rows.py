@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from statistics import median
 
+from loadtests.local.servers import Server
 from loadtests.peers import profile
 from loadtests.peers.goals import Goal, Ratio
 from loadtests.peers.measuring import Measuring, Results, say
 from loadtests.peers.pairs import alternate
-from loadtests.peers.servers import Server
 from loadtests.peers.works import BATCH, Work
 from loadtests.peers.wrk import LoadFailed
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from PIL import Image
 
+from loadtests.local.http import Request
+from loadtests.local.servers import ROOT, Read, Server
 from loadtests.peers import bodies
-from loadtests.peers.bodies import Request
 from loadtests.peers.served import Model
-from loadtests.peers.servers import ROOT, Read, Server
 
 SEED = 1
 BATCH = 32

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.peers.bodies import Request
+from loadtests.local.http import Request
 
 MARK = "RESULT "
 TIMEOUT_S = 10

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from loadtests.local.http import Request
 from loadtests.peers import open_loop
-from loadtests.peers.bodies import Request
 from loadtests.peers.wrk import LoadFailed
 
 REQUEST = Request("/v2/models/cnn/infer", {"Content-Type": "application/json"}, b'{"inputs":[]}')
@@ -57,18 +57,6 @@ def test_the_schedule_is_the_same_every_time_and_has_the_rate() -> None:
     assert len(due) == 20_000
     assert due[-1] == pytest.approx(20, rel=0.03)  # the sum of 20,000 random gaps: 4 standard deviations
     assert (np.diff(due) > 0).all()
-
-
-def test_a_request_is_http() -> None:
-    head, _, body = open_loop.as_http("127.0.0.1:80", REQUEST).partition(b"\r\n\r\n")
-
-    assert head.split(b"\r\n") == [
-        b"POST /v2/models/cnn/infer HTTP/1.1",
-        b"Host: 127.0.0.1:80",
-        b"Content-Type: application/json",
-        b"Content-Length: 13",
-    ]
-    assert body == REQUEST.body
 
 
 @pytest.mark.parametrize("parts", [[ANSWER], [ANSWER[:9], ANSWER[9:-3], ANSWER[-3:]]], ids=["whole", "in parts"])

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from loadtests.local.http import Request
+from loadtests.local.servers import ServerFailed
 from loadtests.peers import profile
-from loadtests.peers.bodies import Request
 from loadtests.peers.goals import Profile
 from loadtests.peers.measuring import Results
-from loadtests.peers.servers import ServerFailed
 from loadtests.peers.works import Work
 
 WORK = Work(Request("/v2/models/cnn/infer", {}, b""), 4, {})

@@ -3,30 +3,13 @@
 import datetime
 from pathlib import Path
 
-import pytest
-
+from loadtests.local import pages
 from loadtests.peers import report
 from loadtests.peers.goals import Goal, Measure, Profile, Ratio
 from loadtests.peers.measuring import Results
 from loadtests.peers.pairs import Pair
 
 ROW = Ratio("one image", "Triton", "requests/s", Goal(1.1, every=True), [Pair(2200, 2000), Pair(3000, 2000)], "a note")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1234.5, "1,230"),
-        (999.6, "1,000"),
-        (100, "100"),
-        (99.96, "100"),
-        (12.345, "12.3"),
-        (1.0, "1"),
-        (0.01234, "0.0123"),
-    ],
-)
-def test_numbers_have_three_digits(value: float, text: str) -> None:
-    assert report.digits(value) == text
 
 
 def test_a_row_has_its_goal_its_ratio_both_sides_and_its_verdict() -> None:
@@ -65,21 +48,11 @@ def test_all_that_was_found_is_there_and_no_empty_part() -> None:
     assert "configurations" not in text
 
 
-def test_writing_changes_only_what_is_between_the_marks(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{report.RESULTS[0]}\nold\n{report.RESULTS[1]}\nafter\n")
-
-    report.write(page, "new\n")
-    report.write(page, "newer\n")
-
-    assert page.read_text() == f"before\n{report.RESULTS[0]}\n\nnewer\n\n{report.RESULTS[1]}\nafter\n"
-
-
 def test_the_summary_has_a_place_of_its_own(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("{}\n{}\n{}\n{}\n".format(*report.RESULTS, *report.SUMMARY))
 
-    report.write(page, report.summary_table([ROW]), report.SUMMARY)
+    pages.write(page, report.summary_table([ROW]), report.SUMMARY)
 
     lines = page.read_text().splitlines()
     assert lines[:4] == [*report.RESULTS, report.SUMMARY[0], ""]
@@ -96,15 +69,6 @@ def test_the_readmes_ratios_are_those_of_the_page() -> None:
         work, against, ratio, goal, met = line.strip("| ").split(" | ")
         (row,) = [row for row in results if row.startswith(f"| {work} | {against} | {goal} | {ratio} |")]
         assert row.rstrip(" |*").endswith(met)
-
-
-def test_a_page_without_marks_is_left_alone(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("text\n")
-
-    with pytest.raises(ValueError, match="lacks"):
-        report.write(page, "new")
-    assert page.read_text() == "text\n"
 
 
 def test_the_page_has_a_place_for_the_results() -> None:

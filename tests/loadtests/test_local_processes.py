@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from loadtests.peers import processes
+from loadtests.local import processes
 
 CHILD = "import sys; print('ready', flush=True); sys.stdin.read()"
 PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}])"

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.peers.bodies import Request
-from loadtests.peers.processes import end
+from loadtests.local.http import Request
+from loadtests.local.processes import end
 
 ROOT = Path(__file__).parent.parent.parent
 START_S = 120

@@ -6,8 +6,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from loadtests.peers import wrk
-from loadtests.peers.servers import ROOT
+from loadtests.local.servers import ROOT
 
 
 def cores() -> int:
@@ -45,7 +44,6 @@ def versions() -> dict[str, str]:
         "ONNX Runtime": runtime,
         "FastAPI": _version("fastapi"),
         "uvicorn": _version("uvicorn"),
-        "wrk": wrk.version(),
     }
 
 
