@@ -21,8 +21,8 @@ TYPES = {
     **{
         f"{name}.js": SCRIPT
         for name in (
-            "app", "api", "claims", "compare", "dom", "functions", "guide", "inside", "pictures", "plot", "saturation",
-            "state", "story", "swaps", "words",
+            "app", "api", "claims", "compare", "dom", "functions", "guide", "inside", "key", "pictures", "plot",
+            "saturation", "state", "story", "swaps", "words",
         )
     },
 }  # fmt: skip

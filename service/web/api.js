@@ -1,23 +1,36 @@
 // Requests to the service, their errors in words, and each of them as a curl command.
 
 import { byId, el } from "./dom.js";
+import { askForKey, hasKey, keyOption, withKey } from "./key.js";
 import { t } from "./words.js";
 
 /** An answer that is an error, or no answer; its message is for people. */
 export class Failure extends Error {}
 
-async function answered(path, options) {
-  let response;
+async function fetched(path, options) {
   try {
-    response = await fetch(path, options);
+    return await fetch(path, { ...options, headers: withKey(options.headers) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure(t("unreachable"));
   }
-  const text = await response.text();
-  if (response.ok) return JSON.parse(text);
-  const failure = new Failure(inWords(text) || `${t("refused")} ${response.status}`);
-  failure.status = response.status;
+}
+
+/** The answer to a request; where it needs a key, to that with the key that is asked for. */
+async function response(path, options) {
+  let found = await fetched(path, options);
+  while ([401, 403].includes(found.status) && await askForKey(found.status === 403)) {
+    found = await fetched(path, options);
+  }
+  return found;
+}
+
+async function answered(path, options) {
+  const found = await response(path, options);
+  const text = await found.text();
+  if (found.ok) return JSON.parse(text);
+  const failure = new Failure(inWords(text) || `${t("refused")} ${found.status}`);
+  failure.status = found.status;
   throw failure;
 }
 
@@ -39,6 +52,20 @@ export function getOnce(path) {
     coming.catch(() => kept.delete(path));
   }
   return kept.get(path);
+}
+
+const pictures = new Map();
+
+/** The address of a picture that the service makes; with a key a copy's, for an `<img>` does not send one. */
+export async function pictureAddress(path) {
+  if (!hasKey()) return path;
+  if (!pictures.has(path)) pictures.set(path, response(path, {}).then(copied));
+  return pictures.get(path);
+}
+
+async function copied(found) {
+  if (!found.ok) throw new Failure(`${t("refused")} ${found.status}`);
+  return URL.createObjectURL(await found.blob());
 }
 
 /** GET JSON. */
@@ -99,11 +126,11 @@ export function latest(work) {
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** A GET as a command. */
-export const curlGet = (path) => `curl -s ${quoted(location.origin + path)}`;
+export const curlGet = (path) => `curl -s ${quoted(location.origin + path)}${keyOption()}`;
 
 /** A picture's POST as a command; a sample is fetched from the service, so that it works anywhere. */
 export function curlPicture(path, picture) {
-  const post = `curl -s ${quoted(location.origin + path)} -H ${quoted(`Content-Type: ${picture.type}`)} --data-binary`;
+  const post = `curl -s ${quoted(location.origin + path)} -H ${quoted(`Content-Type: ${picture.type}`)}${keyOption()} --data-binary`;
   return picture.sample
     ? `curl -s ${quoted(`${location.origin}/web/samples/${picture.sample}.jpg`)} | ${post} @-`
     : `${post} @picture.${picture.type.replace("image/", "").replace("jpeg", "jpg")}`;

@@ -1,6 +1,6 @@
 // The room of the article's claims: sentence, verdict, numbers, figure.
 
-import { curlGet, getOnce, latest, showCurl } from "./api.js";
+import { curlGet, getOnce, latest, pictureAddress, say, showCurl } from "./api.js";
 import { byId, el, english, scrolling, setOptions, shown, table } from "./dom.js";
 import { write } from "./state.js";
 import { language, t, WORDS } from "./words.js";
@@ -30,8 +30,8 @@ function path() {
 }
 
 const asked = latest(async (signal) => {
-  showCurl(byId("k-curl"), curlGet(path()));
   const all = await getOnce("/v1/claims");
+  showCurl(byId("k-curl"), curlGet(path())); // by now it is known whether a key is needed
   drawControls(all.claims);
   const { claims } = await getOnce(path());
   if (signal.aborted) return;
@@ -88,8 +88,13 @@ function numbers(claim) {
 function figure(claim, chinese) {
   if (!claim.figure) return null;
   const words = `${t("figureOf")} ${chinese ? claim.sentence_zh : claim.sentence}`;
-  const address = `/v1/claims/${claim.id}/figure`;
-  return el("a", { href: address }, el("img", { class: "evidence", src: address, alt: words, loading: "lazy" }));
+  const image = el("img", { class: "evidence", alt: words, loading: "lazy" });
+  const link = el("a", {}, image);
+  pictureAddress(`/v1/claims/${claim.id}/figure`).then((address) => {
+    image.src = address;
+    link.href = address;
+  }, (error) => say(error, link));
+  return link;
 }
 
 /** Listen to the controls that are always there. */

@@ -462,3 +462,48 @@ def test_every_target_is_large_enough_for_a_finger(browser: Browser, address: st
     with visiting(browser, address, NARROW) as page:
         go(page, address, ROOMS[room])
         assert page.evaluate(small) == []
+
+
+# --- a service that asks for a key ------------------------------------------------------------------------------------
+
+KEY = "the-key-of-this-test"
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a service that answers only those who have the key."""
+    with serving(tmp_path_factory.mktemp("log") / "server.log", api_keys=KEY) as (_, url):
+        yield url
+
+
+def test_the_page_asks_for_the_key_and_sends_it(browser: Browser, locked: str) -> None:
+    with visiting(browser, locked, NARROW, refused=True) as page:
+        page.goto(f"{locked}/#claims")
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_contain_text("only those who have a key")
+        assert serious(page) == []
+        for key, text in (("another-key-altogether", "does not know this key"), (KEY, "")):
+            dialog.get_by_label("Key").fill(key)
+            dialog.get_by_role("button", name="Use this key").click()
+            if text:
+                expect(dialog).to_contain_text(text)
+        expect(dialog).to_have_count(0)
+        settled(page)
+        assert page.locator("#alert").inner_text() == ""
+        figure = page.locator("img.evidence").first
+        figure.scroll_into_view_if_needed()
+        page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=figure.element_handle())
+        expect(page.locator("#k-curl pre")).to_contain_text('-H "X-API-Key: $ACTSERVE_KEY"')
+
+        go(page, locked, ROOMS["compare"])  # the key is kept for the tab
+        expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_who_has_no_key_is_told_so(browser: Browser, locked: str) -> None:
+    with visiting(browser, locked, refused=True) as page:
+        page.goto(f"{locked}/#claims")
+        dialog = page.get_by_role("dialog")
+        while dialog.count():
+            dialog.get_by_role("button", name="Go on without").click()
+            settled(page)
+        expect(page.locator("#alert")).to_contain_text("send an API key")
