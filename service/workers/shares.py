@@ -1,10 +1,10 @@
 """How many connections each worker holds, in memory that all of them map."""
 
 import contextlib
-import mmap
 import os
 from pathlib import Path
 
+from service.workers.blocks import mapped
 from service.workers.lock import exclusive
 
 SLOTS = 512
@@ -19,9 +19,8 @@ class Shares:
     """
 
     def __init__(self, folder: Path) -> None:
-        with exclusive(folder / "connections.lock"), (folder / "connections").open("a+b") as file:
-            file.truncate(SLOTS * 16)
-            self._slots = memoryview(mmap.mmap(file.fileno(), SLOTS * 16)).cast("q")
+        with exclusive(folder / "connections.lock"):
+            self._slots = _slots(folder / "connections")
             for slot in range(0, 2 * SLOTS, 2):
                 if self._slots[slot] and not _is_alive(self._slots[slot]):
                     self._slots[slot] = self._slots[slot + 1] = 0
@@ -45,6 +44,14 @@ class Shares:
         """Give the slot back: this worker takes no more connections."""
         self._left = True
         self._slots[self._slot] = 0
+
+
+def _slots(path: Path) -> "memoryview[int]":
+    """Shared with the others; where there is no room for that, of this worker alone, which then takes what comes."""
+    try:
+        return mapped(path, SLOTS * 16)
+    except OSError:
+        return memoryview(bytearray(SLOTS * 16)).cast("q")
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,10 +1,14 @@
 """Blocks of counters: one a process, added up by whoever reads, gone when let go, kept when a process ends."""
 
 import gc
+import logging
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from service.workers import blocks
 from service.workers.blocks import Block, SharedBlock, place
 
 
@@ -28,15 +32,38 @@ def test_blocks_of_one_key_are_read_together(tmp_path: Path) -> None:
     assert values(other) == [[5, 0]]
 
 
+def test_where_there_is_no_room_a_process_counts_for_itself(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """`/dev/full` takes nothing; a page of a file that has no room would kill the process at its first use."""
+    shared = SharedBlock(tmp_path / "a", 1)
+    shared.own[0] = 4
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.getLogger("actserve"), "propagate", True)
+        patch.setattr(blocks, "_new", lambda _: Path("/dev/full"))
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        alone = SharedBlock(tmp_path / "a", 1)
+        alone.own[0] = 3
+        assert values(alone) == [[3], [4]]
+        del alone
+        gc.collect()
+    assert values(shared) == [[4]]
+    assert "No space left on device" in caplog.text
+
+
 COUNT = """
 import sys
 from pathlib import Path
+import pytest
+
+from service.workers import blocks
 from service.workers.blocks import SharedBlock
 SharedBlock(Path(sys.argv[1]), 1).own[0] = 7
 """
 KEEP = """
 import os, signal, sys
 from pathlib import Path
+import pytest
+
+from service.workers import blocks
 from service.workers.blocks import SharedBlock
 block = SharedBlock(Path(sys.argv[1]), 1)
 block.own[0] = 7

@@ -91,9 +91,11 @@ def test_who_sits_at_the_terminal_does_not_wait() -> None:
 
 def test_in_another_thread_signals_are_left_alone() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    thread = threading.Thread(target=lambda: Drain(1.0, 1.0).take_over(asyncio.new_event_loop()))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=lambda: Drain(1.0, 1.0).take_over(loop))
     thread.start()
     thread.join()
+    loop.close()
     assert signal.getsignal(signal.SIGTERM) is before
 
 

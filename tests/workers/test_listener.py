@@ -169,7 +169,7 @@ def test_what_cannot_be_taken_is_tried_again(
 def test_a_client_that_is_gone_at_once_leaves_nothing(
     loop: SharingLoop, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def gone(*_: Any) -> None:
+    async def gone(*_: Any, **__: Any) -> None:
         raise ConnectionResetError
 
     async def work(listener: Listener) -> None:
@@ -221,3 +221,12 @@ def test_a_server_without_a_given_socket_is_uvloops(loop: SharingLoop) -> None:
         await server.wait_closed()
 
     loop.run_until_complete(served())
+
+
+def test_where_there_is_no_room_to_share_a_worker_takes_what_comes(tmp_path: Path) -> None:
+    (tmp_path / "connections").symlink_to("/dev/full")
+    shares = Shares(tmp_path)
+    shares.add(3)
+
+    assert shares.excess() == 0
+    shares.leave()
