@@ -14,6 +14,7 @@ from service.activations import evidence
 from service.engine import processors
 from service.engine.session import DeviceUnavailable, detect
 from service.errors import in_words
+from service.logs import CONFIGURATION
 from service.settings import Settings
 from service.workers import FOLDER
 
@@ -45,6 +46,7 @@ def main() -> None:
             port=settings.port,
             workers=workers,
             loop="service.workers.listener:new_loop" if workers > 1 else "auto",
+            log_config=CONFIGURATION,
             log_level=settings.log_level,
             access_log=False,
             proxy_headers=False,

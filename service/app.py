@@ -27,7 +27,7 @@ from service.engine.pool import Pool
 from service.engine.scheduler import Scheduler
 from service.engine.variants import Variants
 from service.engine.watcher import Watcher
-from service.errors import ServiceError, in_words, printable
+from service.errors import ServiceError, in_words
 from service.logs import Log, LogSettings
 from service.routes import (
     activations,
@@ -45,15 +45,16 @@ from service.routes import (
     shared_memory,
     v2,
 )
+from service.routes.account import LEFT
 from service.routes.direct import Direct
 from service.routes.encodings import Decompressed
-from service.routes.http import error_response, internal_error, json_response
+from service.routes.http import error_response, internal_error, other_error
 from service.routes.limits import BodyLimit
 from service.routes.methods import Head, allowed
 from service.routes.standing import REPORT, Standing
 from service.routes.state import Services
 from service.routes.tracing import Tracing
-from service.routes.traffic import LEFT, Counted, Traffic
+from service.routes.traffic import Counted, Traffic
 from service.settings import Settings
 from service.workers import FOLDER
 from service.workers.together import Together
@@ -110,10 +111,12 @@ def create_app(settings: Settings) -> Service:
         standing = Standing(asyncio.get_running_loop(), services.scheduler, services.traffic)
         services.workers.report(REPORT, standing)
         services.workers.start()
+        services.log.start()
         yield {"services": services}
         services.workers.close()
         watcher.close()
         await services.scheduler.close()
+        services.log.close()
 
     app = Service(
         max_body_bytes=settings.max_body_bytes,
@@ -153,7 +156,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
     """
     folder = os.environ.get(FOLDER)
     workers = Together(Path(folder)) if folder else Alone()
-    logs = Log(LogSettings.of_level(settings.log_level), workers)
+    logs = Log(LogSettings.of_level(settings.log_level), workers, requests=settings.request_log)
     measured = evidence.read(settings.evidence)
     device = session.detect(settings.device)
     log.info("device %s%s", device.kind, f": {device.reason}" if device.reason else "")
@@ -218,13 +221,13 @@ async def _service_error(_: Request, error: Exception) -> Response:
 async def _invalid(_: Request, error: Exception) -> Response:
     """FastAPI's own answer, 422, would echo the whole input."""
     assert isinstance(error, RequestValidationError)
-    return json_response({"error": printable(in_words(error.errors()))}, HTTPStatus.BAD_REQUEST)
+    return other_error(error, in_words(error.errors()), HTTPStatus.BAD_REQUEST)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     """Unknown paths, wrong methods, broken multipart bodies."""
     assert isinstance(error, HTTPException)
-    response = json_response({"error": printable(str(error.detail))}, error.status_code)
+    response = other_error(error, str(error.detail), error.status_code)
     response.headers.update(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         response.headers["Allow"] = allowed(request.app, request.scope["path"])

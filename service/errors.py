@@ -24,10 +24,31 @@ Anything else that is raised is our fault: logged whole, answered with a fixed t
 import difflib
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 MAX_TEXT_LENGTH = 500
 """Longest error text sent, in characters: at most 2 kB in UTF-8, so an answer never echoes a large body."""
+
+
+Reason = Literal[
+    "queue_full",
+    "predicted_wait",
+    "too_many_requests_in_flight",
+    "bytes_in_flight",
+    "quota",
+    "unauthorized",
+    "forbidden",
+    "draining",
+    "too_large",
+    "head_too_large",
+    "slow_sender",
+    "slow_reader",
+    "deadline",
+    "timeout",
+]
+"""Why a request was refused or given up, as the metrics count it; not that there was something wrong in it."""
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class ServiceError(Exception):
@@ -36,6 +57,8 @@ class ServiceError(Exception):
     status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
     headers: ClassVar[Mapping[str, str]] = {}
     """Headers that go with the status."""
+    reason: ClassVar[Reason | None] = None
+    """What a request that it answers counts as refused for."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -52,11 +75,13 @@ class ModelFailed(BadRequest):
 
 class Unauthorized(ServiceError):
     status = HTTPStatus.UNAUTHORIZED
+    reason = "unauthorized"
     headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class Forbidden(ServiceError):
     status = HTTPStatus.FORBIDDEN
+    reason = "forbidden"
 
 
 class NotFound(ServiceError):
@@ -69,6 +94,7 @@ class NotAcceptable(ServiceError):
 
 class PayloadTooLarge(ServiceError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    reason = "too_large"
 
 
 class UnsupportedMediaType(ServiceError):
@@ -90,10 +116,12 @@ class Unsupported(ServiceError):
 class QueueFull(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+    reason = "queue_full"
 
 
 class QueueTimeout(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    reason = "timeout"
 
 
 class ClientLeft(ServiceError):

@@ -18,7 +18,7 @@ SAMPLES = ROOT / "service" / "web" / "samples"
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     evidence = write(tmp_path_factory.mktemp("evidence"), *CLAIMS)
     limits = {"max_body_bytes": 8 * 2**20, "max_tensor_elements": 2**20, "max_images": 4}
-    return Settings(device="cpu", threads=1, evidence=evidence, **limits)
+    return Settings(device="cpu", threads=1, evidence=evidence, request_log=False, **limits)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.logs import LOGGER, Log, LogSettings
+from service.logs import HANDLER, LOGGER, MESSAGES, Log, LogSettings
 
 
 @pytest.fixture
@@ -16,8 +16,9 @@ def written() -> Iterator[tuple[Log, io.StringIO]]:
     """A log that writes into memory; the one before it is put back."""
     before = list(LOGGER.handlers), LOGGER.propagate, LOGGER.level
     log, text = Log(LogSettings()), io.StringIO()
-    log._handler.setStream(text)
+    HANDLER.put = lambda line: text.write(line.decode())
     yield log, text
+    HANDLER.put = MESSAGES.put
     LOGGER.handlers[:], LOGGER.propagate = before[0], before[1]
     LOGGER.setLevel(before[2])
 

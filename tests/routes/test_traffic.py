@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from service.routes.traffic import ELSEWHERE, LEFT, ROUTE, Counted, Traffic
+from service.logs import Log, LogSettings
+from service.routes.account import LEFT
+from service.routes.traffic import ELSEWHERE, ROUTE, Counted, Traffic
 from service.workers.together import Together
 from service.workers.workers import Alone
 from tests.routes.conftest import Running
@@ -73,9 +75,11 @@ def asked(traffic: Traffic, answer: list[Message], **scope: object) -> list[int]
     class State:
         def __init__(self) -> None:
             self.traffic = traffic
+            self.log = Log(LogSettings())
 
     with contextlib.suppress(ConnectionError):
-        asyncio.run(Counted(app)({"type": "http", "state": {"services": State()}} | scope, receive, send))
+        given = {"type": "http", "headers": [], "state": {"services": State()}}
+        asyncio.run(Counted(app)(given | scope, receive, send))
     return [*seen, traffic.in_flight]
 
 
