@@ -10,6 +10,7 @@ from pathlib import Path
 import uvicorn
 from pydantic import ValidationError
 
+from service import telemetry
 from service.activations import evidence
 from service.engine import processors
 from service.engine.session import DeviceUnavailable, detect
@@ -34,7 +35,8 @@ def main() -> None:
     try:
         device = detect(settings.device)
         evidence.read(settings.evidence)
-    except (DeviceUnavailable, evidence.InvalidEvidence) as error:
+        telemetry.check(settings.trace_exporter)
+    except (DeviceUnavailable, evidence.InvalidEvidence, telemetry.TelemetryUnavailable) as error:
         sys.exit(f"actserve: {error}")
     workers = settings.workers or (processors.available() if device.kind == "cpu" else 1)
     os.environ["ACTSERVE_WORKERS"] = str(workers)

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service import __version__
+from service import __version__, telemetry
 from service.activations import evidence
 from service.activations.catalogue import ACTIVATIONS
 from service.engine import processors, repository, session
@@ -43,6 +43,7 @@ from service.routes import (
     pages,
     schemas,
     shared_memory,
+    spans,
     v2,
 )
 from service.routes.account import LEFT
@@ -90,11 +91,16 @@ ERROR_ANSWERS: Mapping[int | str, Any] = {
 
 
 class Service(FastAPI):
-    """FastAPI, with the short way for inference outside of its own layers, which take longer than all of that way."""
+    """FastAPI, with the short way for inference outside of its own layers, which take longer than all of that way.
 
-    def __init__(self, *, max_body_bytes: int, **options: Any) -> None:
+    Args:
+        traced: FastAPI makes spans, which it does in its own layers only; so there is no short way.
+    """
+
+    def __init__(self, *, max_body_bytes: int, traced: bool = False, **options: Any) -> None:
         super().__init__(**options)
-        self._counted = Counted(Direct(super().__call__, max_body_bytes))
+        inner = super().__call__
+        self._counted = Counted(inner if traced else Direct(inner, max_body_bytes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._counted(scope, receive, send)
@@ -102,6 +108,7 @@ class Service(FastAPI):
 
 def create_app(settings: Settings) -> Service:
     """Make the application; models are loaded when it starts up, before the first request."""
+    provider = telemetry.provider(settings.trace_exporter)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Services]]:
@@ -116,10 +123,13 @@ def create_app(settings: Settings) -> Service:
         services.workers.close()
         watcher.close()
         await services.scheduler.close()
+        telemetry.close(provider)
         services.log.close()
 
     app = Service(
         max_body_bytes=settings.max_body_bytes,
+        traced=provider is not None,
+        telemetry=spans.configuration(provider),
         title="actserve",
         version=__version__,
         description=DESCRIPTION,
@@ -135,6 +145,8 @@ def create_app(settings: Settings) -> Service:
     app.add_middleware(Decompressed, max_bytes=settings.max_body_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Head)
+    if provider is not None:
+        app.add_middleware(spans.Described)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)

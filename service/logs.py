@@ -81,7 +81,9 @@ CONFIGURATION = {
     "version": 1,
     "disable_existing_loggers": False,
     "handlers": {"actserve": {"()": "service.logs.handler"}},
-    "loggers": {name: {"handlers": ["actserve"], "propagate": False} for name in ("uvicorn", "asyncio")},
+    "loggers": {
+        name: {"handlers": ["actserve"], "propagate": False} for name in ("uvicorn", "asyncio", "opentelemetry")
+    },
 }
 """Has what the server and the event loop say written like our own messages, so that they hold nothing up either."""
 

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     request_log: bool = Field(True, description="Whether each request is one line of JSON on the standard output.")
+    trace_exporter: Literal["none", "otlp"] = Field(
+        "none", description="Where spans go: `otlp` is as the variables `OTEL_…` say; needs the extra `opentelemetry`."
+    )
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="Largest request body.")
     max_tensor_elements: int = Field(16 * 2**20, ge=1, description="Most elements in one tensor.")
     max_image_pixels: int = Field(25_000_000, ge=1, description="Most pixels in one image (width by height).")

