@@ -25,6 +25,7 @@ MEMORY = Path("/dev/shm")
 
 def main() -> None:
     """Serve until told to stop; exit code 2 for settings that do not fit."""
+    _occupy_standard_streams()
     try:
         settings = Settings()
     except ValidationError as error:
@@ -56,6 +57,13 @@ def main() -> None:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=25,
         )
+
+
+def _occupy_standard_streams() -> None:
+    """Open what we were started without: else the next socket has its number, and what is logged goes to a client."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 @contextmanager
