@@ -36,7 +36,8 @@ def check(exporter: Exporter) -> None:
             import_module(package)
     except ImportError as error:
         raise TelemetryUnavailable(
-            f"ACTSERVE_TRACE_EXPORTER is {exporter}, but {error.name} is missing: pip install 'actserve[opentelemetry]'"
+            f"ACTSERVE_TRACE_EXPORTER is {exporter}, but {error.name} is missing: "
+            "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http"
         ) from error
 
 
