@@ -63,7 +63,10 @@ class Handler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand one on. What it is about may hold anything, also what is no UTF-8."""
-        self.put(self.format(record).encode(errors="backslashreplace") + b"\n")
+        try:
+            self.put(self.format(record).encode(errors="backslashreplace") + b"\n")
+        except Exception:  # as the library's own handlers do: what cannot be said fails nobody's request
+            self.handleError(record)
 
 
 MESSAGES = Writer(2)
