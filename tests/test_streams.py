@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.engine.making import plain, put
-from tests.serving import DEADLINE_S, eventually, serving, worker_processes
+from tests.serving import DEADLINE_S, ROOT, eventually, serving, worker_processes
 
 RUN = 'exec "$0" "$@"'
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}).encode()
@@ -84,3 +85,20 @@ def test_streams_that_nobody_reads_hold_nothing_up(tmp_path: Path, repository: P
 def test_without_standard_streams_clients_get_answers_and_nothing_else(repository: Path) -> None:
     with serving(before=("sh", "-c", f"{RUN} <&- >&- 2>&-"), repository=str(repository), workers="2") as (_, address):
         assert [infer(address, "a") for _ in range(20)] == ["a"] * 20
+
+
+OCCUPY = """
+import os, sys
+from service.__main__ import _occupy_standard_streams
+os.close(0), os.close(2)
+_occupy_standard_streams()
+null = os.stat(os.devnull)
+same = [os.path.samestat(os.fstat(number), null) and os.get_inheritable(number) for number in range(3)]
+sys.exit(0 if same[0] and same[2] and not same[1] else 1)
+"""
+
+
+def test_what_is_closed_is_opened_and_what_is_open_stays() -> None:
+    """Which a library that is imported before may have done; SQLite does."""
+    ended = subprocess.run([sys.executable, "-c", OCCUPY], cwd=ROOT, stdout=subprocess.PIPE, timeout=DEADLINE_S)
+    assert ended.returncode == 0
