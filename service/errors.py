@@ -33,6 +33,7 @@ MAX_TEXT_LENGTH = 500
 Reason = Literal[
     "queue_full",
     "predicted_wait",
+    "too_many_connections",
     "too_many_requests_in_flight",
     "bytes_in_flight",
     "quota",
