@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from service import telemetry
 from service.activations import evidence
 from service.engine import processors
 from service.engine.session import DeviceUnavailable, detect
@@ -22,8 +23,19 @@ MEMORY = Path("/dev/shm")
 """A file system without a disk: what workers count is never waited for."""
 
 
+UNUSABLE = (
+    DeviceUnavailable,
+    evidence.InvalidEvidence,
+    InvalidKeys,
+    InvalidCertificate,
+    telemetry.TelemetryUnavailable,
+)
+"""What keeps the server from starting, in words."""
+
+
 def main() -> None:
     """Serve until told to stop; exit code 2 for settings that do not fit."""
+    _occupy_standard_streams()
     try:
         settings = Settings()
     except ValidationError as error:
@@ -36,12 +48,20 @@ def main() -> None:
         evidence.read(settings.evidence)
         Keys.read(settings)
         check_tls(settings)
-    except (DeviceUnavailable, evidence.InvalidEvidence, InvalidKeys, InvalidCertificate) as error:
+        telemetry.check(settings.trace_exporter)
+    except UNUSABLE as error:
         sys.exit(f"actserve: {error}")
     workers = settings.workers or (processors.available() if device.kind == "cpu" else 1)
     os.environ["ACTSERVE_WORKERS"] = str(workers)
     with nullcontext() if workers == 1 else _shared():
         serve(settings, workers)
+
+
+def _occupy_standard_streams() -> None:
+    """Open what we were started without: else the next socket has its number, and what is logged goes to a client."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 @contextmanager

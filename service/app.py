@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service import __version__
+from service import __version__, telemetry
 from service.activations import evidence
 from service.activations.catalogue import ACTIVATIONS
 from service.engine import processors, repository, session
@@ -33,7 +33,7 @@ from service.engine.scheduler import Scheduler
 from service.engine.uploads import Uploads
 from service.engine.variants import Variants
 from service.engine.watcher import Watcher
-from service.errors import ServiceError, in_words, printable
+from service.errors import ServiceError, in_words
 from service.logs import Log, LogSettings
 from service.routes import (
     activations,
@@ -49,13 +49,15 @@ from service.routes import (
     pages,
     schemas,
     shared_memory,
+    spans,
     v2,
 )
+from service.routes.account import LEFT
 from service.routes.admin import SECURITY
 from service.routes.admission import HEALTH, Admission
 from service.routes.direct import Direct
 from service.routes.encodings import Decompressed
-from service.routes.http import JSON, error_response, internal_error, json_response
+from service.routes.http import JSON, error_response, internal_error, other_error
 from service.routes.keys import Keys
 from service.routes.limits import BodyLimit
 from service.routes.methods import Head, allowed
@@ -63,7 +65,7 @@ from service.routes.quota import Quota
 from service.routes.standing import REPORT, Standing
 from service.routes.state import Services
 from service.routes.tracing import Tracing
-from service.routes.traffic import LEFT, Counted, Traffic
+from service.routes.traffic import Counted, Traffic
 from service.settings import Settings
 from service.workers import FOLDER
 from service.workers.drain import Drain
@@ -110,11 +112,16 @@ KEY_ANSWERS = {
 
 
 class Service(FastAPI):
-    """FastAPI, with the short way for inference outside of its own layers, which take longer than all of that way."""
+    """FastAPI, with the short way for inference outside of its own layers, which take longer than all of that way.
 
-    def __init__(self, settings: Settings, **options: Any) -> None:
+    Args:
+        traced: FastAPI makes spans, which it does in its own layers only; so there is no short way.
+    """
+
+    def __init__(self, settings: Settings, *, traced: bool = False, **options: Any) -> None:
         super().__init__(**options)
-        admitted = Admission(Direct(super().__call__, settings.max_body_bytes), settings)
+        inner = super().__call__
+        admitted = Admission(inner if traced else Direct(inner, settings.max_body_bytes), settings)
         self._counted = Counted(_shared_with(admitted, settings.cors_origins))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,6 +130,7 @@ class Service(FastAPI):
 
 def create_app(settings: Settings) -> Service:
     """Make the application; models are loaded when it starts up, before the first request."""
+    provider = telemetry.provider(settings.trace_exporter)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Services]]:
@@ -133,13 +141,18 @@ def create_app(settings: Settings) -> Service:
         services.workers.report(REPORT, standing)
         services.workers.start()
         services.drain.take_over(asyncio.get_running_loop())
+        services.log.start()
         yield {"services": services}
         services.workers.close()
         watcher.close()
         await services.scheduler.close()
+        telemetry.close(provider)
+        services.log.close()
 
     app = Service(
         settings,
+        traced=provider is not None,
+        telemetry=spans.configuration(provider),
         title="actserve",
         version=__version__,
         description=DESCRIPTION,
@@ -155,6 +168,8 @@ def create_app(settings: Settings) -> Service:
     app.add_middleware(Decompressed, max_bytes=settings.max_decompressed_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(Head)
+    if provider is not None:
+        app.add_middleware(spans.Described)
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http_error)
@@ -193,7 +208,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
     """
     folder = os.environ.get(FOLDER)
     workers = Together(Path(folder)) if folder else Alone()
-    logs = Log(LogSettings.of_level(settings.log_level), workers)
+    logs = Log(LogSettings.of_level(settings.log_level), workers, requests=settings.request_log)
     measured, keys = evidence.read(settings.evidence), Keys.read(settings)
     device = session.detect(settings.device)
     log.info("device %s%s", device.kind, f": {device.reason}" if device.reason else "")
@@ -298,13 +313,13 @@ async def _service_error(_: Request, error: Exception) -> Response:
 async def _invalid(_: Request, error: Exception) -> Response:
     """FastAPI's own answer, 422, would echo the whole input."""
     assert isinstance(error, RequestValidationError)
-    return json_response({"error": printable(in_words(error.errors()))}, HTTPStatus.BAD_REQUEST)
+    return other_error(error, in_words(error.errors()), HTTPStatus.BAD_REQUEST)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     """Unknown paths, wrong methods, broken multipart bodies."""
     assert isinstance(error, HTTPException)
-    response = json_response({"error": printable(str(error.detail))}, error.status_code)
+    response = other_error(error, str(error.detail), error.status_code)
     response.headers.update(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         response.headers["Allow"] = allowed(request.app, request.scope["path"])

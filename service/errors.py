@@ -18,7 +18,8 @@
   x Unsupported             501  a part of the protocol that is left out on purpose
   x ModelUnavailable        503  the model is in the repository but could not be loaded
   x QueueFull               503  as many rows wait for the model as may
-  x Busy                    503  as many requests, or bytes of bodies, are being answered as may
+  x TooManyInFlight         503  as many requests are being answered as may
+  x TooMuchInFlight         503  as many bytes of bodies are being answered as may
   x TooManyConnections      503  as many connections are open as may
   x QueueTimeout            503  the request's own `timeout` passed before it was its turn
   x StorageFull             507  the repository has no room for what was sent
@@ -31,13 +32,33 @@ Anything else that is raised is our fault: logged whole, answered with a fixed t
 import difflib
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 MAX_TEXT_LENGTH = 500
 """Longest error text sent, in characters: at most 2 kB in UTF-8, so an answer never echoes a large body."""
 
 
 SOON: Mapping[str, str] = {"Retry-After": "1"}
+Reason = Literal[
+    "queue_full",
+    "predicted_wait",
+    "too_many_connections",
+    "too_many_requests_in_flight",
+    "bytes_in_flight",
+    "quota",
+    "unauthorized",
+    "forbidden",
+    "draining",
+    "too_large",
+    "head_too_large",
+    "slow_sender",
+    "slow_reader",
+    "deadline",
+    "timeout",
+]
+"""Why a request was refused or given up, as the metrics count it; not that there was something wrong in it."""
+
+REASONS: tuple[Reason, ...] = get_args(Reason)
 
 
 class ServiceError(Exception):
@@ -46,6 +67,8 @@ class ServiceError(Exception):
     status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
     headers: ClassVar[Mapping[str, str]] = {}
     """Headers that go with the status."""
+    reason: ClassVar[Reason | None] = None
+    """What a request that it answers counts as refused for."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -62,11 +85,13 @@ class ModelFailed(BadRequest):
 
 class Unauthorized(ServiceError):
     status = HTTPStatus.UNAUTHORIZED
+    reason = "unauthorized"
     headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class Forbidden(ServiceError):
     status = HTTPStatus.FORBIDDEN
+    reason = "forbidden"
 
 
 class NotFound(ServiceError):
@@ -79,6 +104,7 @@ class NotAcceptable(ServiceError):
 
 class SlowClient(ServiceError):
     status = HTTPStatus.REQUEST_TIMEOUT
+    reason = "slow_sender"
 
 
 class Conflict(ServiceError):
@@ -87,6 +113,7 @@ class Conflict(ServiceError):
 
 class PayloadTooLarge(ServiceError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    reason = "too_large"
 
 
 class UnsupportedMediaType(ServiceError):
@@ -100,10 +127,12 @@ class UnsupportedEncoding(UnsupportedMediaType):
 class TooManyRequests(ServiceError):
     status = HTTPStatus.TOO_MANY_REQUESTS
     headers: ClassVar[Mapping[str, str]] = SOON
+    reason = "quota"
 
 
 class HeadTooLarge(ServiceError):
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    reason = "head_too_large"
 
 
 class LoadFailed(ServiceError):
@@ -117,16 +146,25 @@ class Unsupported(ServiceError):
 class QueueFull(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     headers: ClassVar[Mapping[str, str]] = SOON
+    reason = "queue_full"
 
 
-class Busy(ServiceError):
+class TooManyInFlight(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     headers: ClassVar[Mapping[str, str]] = SOON
+    reason = "too_many_requests_in_flight"
+
+
+class TooMuchInFlight(ServiceError):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers: ClassVar[Mapping[str, str]] = SOON
+    reason = "bytes_in_flight"
 
 
 class TooManyConnections(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     headers: ClassVar[Mapping[str, str]] = SOON
+    reason = "too_many_connections"
 
     def __init__(self, most: int) -> None:
         super().__init__(f"{most} connections are open, as many as may be")
@@ -134,6 +172,7 @@ class TooManyConnections(ServiceError):
 
 class QueueTimeout(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    reason = "timeout"
 
 
 class ClientLeft(ServiceError):

@@ -70,6 +70,10 @@ class Settings(BaseSettings):
         False, description="Take models that a client sends along with a load; needs the admin key, and trials."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
+    request_log: bool = Field(True, description="Whether each request is one line of JSON on the standard output.")
+    trace_exporter: Literal["none", "otlp"] = Field(
+        "none", description="Where spans go: `otlp` is as the variables `OTEL_…` say; needs the extra `opentelemetry`."
+    )
     max_head_bytes: int = Field(
         32 * 2**10, ge=1024, le=2**20, description="Largest request head: request line and header fields."
     )

@@ -23,7 +23,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         "max_tensor_elements": 2**20,
         "max_images": 4,
     }
-    return Settings(device="cpu", threads=1, evidence=evidence, **limits)
+    return Settings(device="cpu", threads=1, evidence=evidence, request_log=False, **limits)
 
 
 @pytest.fixture(scope="session")

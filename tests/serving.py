@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,20 +47,25 @@ def command() -> list[str]:
 
 @contextmanager
 def serving(
-    log: Path | None = None, trust: ssl.SSLContext | None = None, **settings: str
+    log: Path | None = None,
+    *,
+    trust: ssl.SSLContext | None = None,
+    before: Sequence[str] = (),
+    **settings: str,
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server that answers, and its address; ended afterwards if the test has not ended it.
 
     Args:
         log: where its messages go; a pipe if not given, which a server that says much would fill.
         trust: for one that speaks TLS.
+        before: what starts it, as a shell may do that gives it other files than ours.
     """
     port = free_port()
     settings = {"device": "cpu", "threads": "1", "port": str(port), "lame_duck_seconds": "0"} | settings
     with (
         contextlib.nullcontext(subprocess.PIPE) if log is None else log.open("w") as errors,
         subprocess.Popen(
-            command(), cwd=ROOT, env=environment(settings), stderr=errors, text=True, start_new_session=True
+            [*before, *command()], cwd=ROOT, env=environment(settings), stderr=errors, text=True, start_new_session=True
         ) as process,
     ):
         try:

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 FLOORS = (
-    {"errors", "settings", "workers"},
+    {"errors", "settings", "telemetry", "workers", "writer"},
     {"logs", "activations", "wire"},
     {"engine"},
     {"routes"},

@@ -8,6 +8,7 @@ takes the place of one that was: that one is served on, with the reason beside i
 
 import logging
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -194,8 +195,11 @@ class Repository:
         with self._lock:
             self._loading.add((path.name, version))
         try:
-            block = self._workers.block(self._key(path.name, version, seen), statistics.LENGTH)
-            return replace(self._make(path, version, overrides), statistics=Statistics(block))
+            started = time.perf_counter_ns()
+            made = self._make(path, version, overrides)
+            shared = Statistics(self._workers.block(self._key(path.name, version, seen), statistics.LENGTH))
+            shared.loaded(time.perf_counter_ns() - started)
+            return replace(made, statistics=shared)
         finally:
             with self._lock:
                 self._loading.discard((path.name, version))

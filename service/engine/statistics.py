@@ -28,9 +28,9 @@ MAX_SIZES = 1024
 """Sizes of runs that are counted one by one; what is run in further ones is in the totals only."""
 
 # Where each counter is in a block. A pair is a count and nanoseconds; a size has its rows and a pair a stage.
-_ROWS, _RUNS, _LAST, _SIZES = range(4)
-_PAIRS = {kind: 4 + 2 * index for index, kind in enumerate(KINDS)}
-_REASONS = 4 + 2 * len(KINDS)
+_ROWS, _RUNS, _LAST, _SIZES, _LOAD = range(5)
+_PAIRS = {kind: 5 + 2 * index for index, kind in enumerate(KINDS)}
+_REASONS = 5 + 2 * len(KINDS)
 _BUCKETS = _REASONS + len(REASONS)
 TIMED = ("success", "queue", *STAGES)
 """What has a histogram; `success` is the whole of a request that was answered."""
@@ -52,6 +52,7 @@ class Counts:
         ns: spent on the answered requests, by stage, of `TIMED`.
         buckets: the same as histograms (`service.workers.histogram`).
         sizes: how many runs had so many rows.
+        load_ns: how long it took to load it, in the worker that took longest; 0 if that is not known.
     """
 
     requests: int
@@ -61,6 +62,7 @@ class Counts:
     ns: dict[str, int]
     buckets: dict[str, list[int]]
     sizes: dict[int, int]
+    load_ns: int
 
 
 class Statistics:
@@ -116,6 +118,10 @@ class Statistics:
             self._own[_PAIRS["fail"] + 1] += ns
             self._own[_REASONS + REASONS.index(_reason(error))] += 1
 
+    def loaded(self, ns: int) -> None:
+        """Note how long it took to load the version."""
+        self._own[_LOAD] = ns
+
     def _take_place(self, size: int) -> int:
         """Where the counters of another size of runs are from now on; 0 if there is no more room."""
         count = len(self._places)
@@ -162,6 +168,7 @@ class Statistics:
                 kind: sums[first : first + histogram.BUCKETS] for kind, (_, first) in zip(TIMED, _ANSWERED, strict=True)
             },
             sizes={size: pairs[0] for size, pairs in sizes.items()},
+            load_ns=max(block[_LOAD] for block in blocks),
         )
 
 

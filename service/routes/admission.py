@@ -8,7 +8,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import Busy, Forbidden, ServiceError, Unauthorized
+from service.errors import Forbidden, ServiceError, TooManyInFlight, TooMuchInFlight, Unauthorized
 from service.routes.http import error_response
 from service.routes.keys import given
 from service.routes.state import Services
@@ -62,9 +62,11 @@ class Admission:
 
     def _check_room(self, length: int) -> None:
         if self._requests >= self._most_requests:
-            raise Busy(f"{self._requests} requests are being answered, as many as may")
+            raise TooManyInFlight(f"{self._requests} requests are being answered, as many as may")
         if self._bytes + length > self._most_bytes and self._bytes:
-            raise Busy(f"the requests that are being answered hold {self._bytes} bytes; {length} more are too many")
+            raise TooMuchInFlight(
+                f"the requests that are being answered hold {self._bytes} bytes, {length} more are too many"
+            )
 
 
 def _check_key(scope: Scope, services: Services) -> None:

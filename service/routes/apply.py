@@ -14,7 +14,7 @@ from service.activations.graphs import DTYPES
 from service.engine.functions import Functions
 from service.engine.session import Tensor
 from service.errors import BadRequest
-from service.routes import examples, parameters, schemas
+from service.routes import account, examples, parameters, schemas
 from service.routes.http import (
     JSON,
     MULTIPART,
@@ -29,6 +29,7 @@ from service.routes.http import (
     unsupported,
 )
 from service.routes.state import Services, Shared
+from service.routes.targets import ACTIVATION_VERSION
 from service.wire import arrays, images
 
 router = APIRouter(prefix="/v1", tags=["activations"])
@@ -114,6 +115,8 @@ class _Asked:
 async def _answered(row: Activation, read: Callable[[], _Asked], accept: str, services: Services) -> Response:
     """Read, apply and encode in a thread, and count it in the function's statistics: one tensor is one row."""
     statistics = services.functions.statistics[row.name]
+    kept = account.current()  # the thread below has no task, and so none
+    kept.name(row.name, str(ACTIVATION_VERSION))
     arrived = time.perf_counter_ns()
 
     def work() -> Response:
@@ -127,6 +130,7 @@ async def _answered(row: Activation, read: Callable[[], _Asked], accept: str, se
         except Exception as error:
             statistics.record_failure(time.perf_counter_ns() - ready, error)
             raise
+        kept.ran(1, started - arrived, ran - ready)
         statistics.record(
             1,
             (1,) * len(computed),

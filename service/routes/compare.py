@@ -14,7 +14,7 @@ from service.activations.catalogue import ACTIVATIONS, find
 from service.engine.model import Execution, Model
 from service.engine.session import Tensor
 from service.errors import BadRequest, PayloadTooLarge, quoted
-from service.routes import examples, parameters, pictures, schemas
+from service.routes import account, examples, parameters, pictures, schemas
 from service.routes.apply import tensor
 from service.routes.http import JSON, checked, json_response, media_type, query, unsupported
 from service.routes.models import TOP_K, Activation, TopK, resolve, seen
@@ -54,6 +54,8 @@ async def compare_models(
     """
     query(request, ["models", "activation", "top_k"])
     chosen = await _chosen(models, activation, services)
+    for model in chosen:
+        account.current().name(model.name, str(model.version))
     sent = await Sent.receive(request, services.settings)
     started = time.perf_counter_ns()
     feeds = await _shared_feeds(chosen, sent, services)

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.errors import BadRequest, NotAcceptable, ServiceError, UnsupportedMediaType, in_words, printable, quoted
+from service.routes import account
 from service.wire import arrays
 from service.wire.negotiation import qualities
 
@@ -36,15 +37,27 @@ def json_response(content: object, status: int = 200) -> Response:
 
 def error_response(error: ServiceError) -> Response:
     """The answer that an error of ours is."""
+    account.current().failed(type(error).__name__, error.text, error.reason)
     response = json_response({"error": error.text}, error.status)
     response.headers.update(error.headers)
     return response
 
 
+INTERNAL = "internal error"
+
+
 def internal_error(scope: Scope, error: Exception) -> Response:
     """The answer to a fault of ours: the log has it all, the client nothing of our insides."""
     log.error("%s %s failed", scope["method"], printable(scope["path"]), exc_info=error)
-    return json_response({"error": "internal error"}, HTTPStatus.INTERNAL_SERVER_ERROR)
+    account.current().failed(type(error).__name__, INTERNAL)
+    return json_response({"error": INTERNAL}, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def other_error(error: Exception, text: str, status: int) -> Response:
+    """The answer to an error of the framework's, whose text is the client's to read once it is printable."""
+    shown = printable(text)
+    account.current().failed(type(error).__name__, shown)
+    return json_response({"error": shown}, status)
 
 
 JSON_TYPE = (b"content-type", JSON.encode())

@@ -13,7 +13,7 @@ from service.engine.model import Execution
 from service.engine.scheduler import Scheduler
 from service.engine.session import Tensor
 from service.errors import BadRequest, QueueTimeout, quoted
-from service.routes import examples, tracing
+from service.routes import account, counting, examples, tracing
 from service.routes.http import JSON_TYPE, Pieces
 from service.routes.state import Services, Shared
 from service.routes.targets import FunctionModel, Target, find
@@ -102,6 +102,7 @@ async def answer(
     """
     arrived = time.perf_counter_ns()
     target = find(name, version, services)
+    account.current().name(target.name, str(target.version))
     header_bytes = v2.header_length(lengths)
     scheduler = services.scheduler
     asked = await scheduler.work(
@@ -120,17 +121,10 @@ async def answer(
             short=sum(array.size for array in execution.outputs.values()) <= SHORT_ELEMENTS or asked.is_all_binary,
         )
     except (Exception, asyncio.CancelledError) as error:
-        target.statistics.record_failure(time.perf_counter_ns() - decoded, error)
+        counting.failed(target, decoded, error)
         raise
     finished = time.perf_counter_ns()
-    target.statistics.record(
-        execution.rows,
-        execution.batch_sizes,
-        queue_ns=execution.queue_ns,
-        input_ns=decoded - arrived,
-        infer_ns=execution.infer_ns,
-        output_ns=finished - ran,
-    )
+    counting.answered(target, execution, decode_ns=decoded - arrived, encode_ns=finished - ran)
     response = await _response(encoded, compression.choose_encoding(accepted), scheduler)
     if services.tracing.wants(name):
         times = (

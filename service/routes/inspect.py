@@ -16,7 +16,7 @@ from service.engine.model import Model
 from service.engine.patterns import Site
 from service.engine.session import Tensor
 from service.errors import NotFound, PayloadTooLarge
-from service.routes import pictures, schemas
+from service.routes import account, pictures, schemas
 from service.routes.http import json_response, query
 from service.routes.models import TOP_K, Activation, Name, parted
 from service.routes.pictures import Sent
@@ -48,6 +48,7 @@ async def inspect(
     """
     query(request, ["activation", "maps"])
     model, wanted = parted(name, activation, services)
+    account.current().name(model.name, str(model.version))
     started = time.perf_counter_ns()
     feeds = await pictures.feeds(model, await Sent.receive(request, services.settings), services)
     decoded = time.perf_counter_ns()

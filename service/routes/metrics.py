@@ -80,10 +80,12 @@ class _Collected(Collector):
         used = [(target, counts) for target, counts in counted if _is_told(target, counts)]
         yield from _server(services, standings)
         yield from _models(services)
+        yield from _loads(counted)
         yield from _waiting(counted, standings)
         yield from _triton(used)
         yield from _stages(used)
         yield from _http(services)
+        yield from _refusals(services)
 
 
 def _is_told(target: Target, counts: Counts) -> bool:
@@ -105,6 +107,10 @@ def _server(services: Services, standings: list[State]) -> Iterator[Metric]:
     yield GaugeMetricFamily("actserve_requests_in_flight", "HTTP requests that are being answered", in_flight)
     lag = max((standing["lag_seconds"] for standing in standings), default=0.0)
     yield GaugeMetricFamily("actserve_event_loop_lag_seconds", "How long the slowest worker's loop let us wait", lag)
+    blocks = [standing["longest_block_seconds"] for standing in standings if "longest_block_seconds" in standing]
+    if blocks:
+        text = "Longest time since its start that a worker's loop did nothing else"
+        yield GaugeMetricFamily("actserve_event_loop_longest_block_seconds", text, max(blocks))
     yield from _process(standings)
 
 
@@ -133,6 +139,15 @@ def _models(services: Services) -> Iterator[Metric]:
         for provider, count in model.session.placement.items():
             nodes.add_metric((model.name, str(model.version), provider), count)
     yield nodes
+
+
+def _loads(counted: Iterable[tuple[Target, Counts]]) -> Iterator[Metric]:
+    text = "Time to load the version and run it once, in the slowest worker"
+    seconds = GaugeMetricFamily("actserve_model_load_seconds", text, labels=MODEL)
+    for target, counts in counted:
+        if counts.load_ns:  # functions are not loaded
+            seconds.add_metric(_labels(target), counts.load_ns / 1e9)
+    yield seconds
 
 
 def _waiting(counted: Iterable[tuple[Target, Counts]], standings: list[State]) -> Iterator[Metric]:
@@ -206,3 +221,18 @@ def _http(services: Services) -> Iterator[Metric]:
         seconds.add_metric((answered.route,), histogram.cumulative(answered.buckets), answered.ns / 1e9)
     yield requests
     yield seconds
+
+
+def _refusals(services: Services) -> Iterator[Metric]:
+    rejected = CounterMetricFamily("actserve_rejected", "Requests that were refused or given up", labels=("reason",))
+    for reason, count in services.traffic.rejected().items():
+        rejected.add_metric((reason,), count)
+    yield rejected
+    text = "Clients that left before their answer was whole"
+    yield CounterMetricFamily("actserve_client_disconnects", text, services.traffic.left())
+    dropped = CounterMetricFamily(
+        "actserve_log_lines_dropped", "Lines of a log that nobody took in time", labels=("log",)
+    )
+    for log, count in services.log.dropped().items():
+        dropped.add_metric((log,), count)
+    yield dropped

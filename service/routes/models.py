@@ -13,7 +13,7 @@ from service.engine.entry import Entry
 from service.engine.model import Execution, Model, Port
 from service.engine.session import Tensor
 from service.errors import BadRequest, quoted
-from service.routes import examples, pictures, schemas
+from service.routes import account, counting, examples, pictures, schemas
 from service.routes.http import JSON_TYPE, Pieces, json_response, query
 from service.routes.pictures import Sent
 from service.routes.predictions import predictions
@@ -122,6 +122,7 @@ def parted(name: str, activation: str | None, services: Services) -> tuple[Model
 
 async def classified(model: Model, sent: Sent, top_k: int, services: Services) -> Response:
     """Decode, run, describe."""
+    account.current().name(model.name, str(model.version))
     started = time.perf_counter_ns()
     feeds = await pictures.feeds(model, sent, services)
     decode_ns = time.perf_counter_ns() - started
@@ -150,16 +151,9 @@ async def seen(
             short=sum(array.size for array in execution.outputs.values()) <= SHORT_ELEMENTS,
         )
     except (Exception, asyncio.CancelledError) as error:
-        model.statistics.record_failure(time.perf_counter_ns() - started, error)
+        counting.failed(model, started, error)
         raise
-    model.statistics.record(
-        execution.rows,
-        execution.batch_sizes,
-        queue_ns=execution.queue_ns,
-        input_ns=decode_ns,
-        infer_ns=execution.infer_ns,
-        output_ns=time.perf_counter_ns() - ran,
-    )
+    counting.answered(model, execution, decode_ns=decode_ns, encode_ns=time.perf_counter_ns() - ran)
     return answer, execution
 
 

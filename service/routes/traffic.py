@@ -1,14 +1,17 @@
-"""Counts HTTP requests by route and status, with their times: what the metrics tell of HTTP; pure ASGI."""
+"""Counts HTTP requests by route and status, with their times, and writes each into the log; pure ASGI."""
 
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.engine import callers
-from service.errors import ClientLeft
+from service.errors import REASONS, Reason
+from service.logs import Level, Log
+from service.routes import account
+from service.routes.account import LEFT, Account
 from service.workers import histogram
 from service.workers.blocks import added
 from service.workers.workers import Workers
@@ -16,13 +19,13 @@ from service.workers.workers import Workers
 ELSEWHERE = "none"
 """The route of requests that no route matches; their paths are the client's, and without bound."""
 
-LEFT = ClientLeft.status
-"""The status of a request whose client left before it was answered, as nginx writes it."""
-
 STATUSES = (*(status.value for status in HTTPStatus if status >= 200), LEFT)
 
 ROUTE = "actserve.route"
 """Where in an ASGI scope the short way says which route it stands for."""
+
+QUIET = frozenset(("/v2/health/live", "/v2/health/ready", "/metrics"))
+"""Routes that are asked every few seconds, and logged at the level debug only."""
 
 # Where each counter of a route is: nanoseconds, then a histogram of them, then one for each status.
 _NS = 0
@@ -57,7 +60,29 @@ class Traffic:
         self._statuses = {status: _STATUSES + place for place, status in enumerate(STATUSES)}
         self._block = workers.block("traffic", len(self._places) * _WIDTH)
         self._own = self._block.own
+        self._refusals = workers.block("refusals", len(REASONS) + 1)
         self.in_flight = 0
+
+    def route(self, scope: Scope) -> str:
+        """The template of the route that answered, or `ELSEWHERE`."""
+        found = _route(scope)
+        return found if found in self._places else ELSEWHERE
+
+    def reject(self, reason: Reason) -> None:
+        """Count a request that was refused or given up; in the event loop's thread."""
+        self._refusals.own[REASONS.index(reason)] += 1
+
+    def rejected(self) -> dict[Reason, int]:
+        """How many were, by reason."""
+        return dict(zip(REASONS, added(self._refusals.all(), 0, len(REASONS)), strict=True))
+
+    def leave(self) -> None:
+        """Count a client that left before its answer was whole."""
+        self._refusals.own[-1] += 1
+
+    def left(self) -> int:
+        """How many did."""
+        return sum(block[-1] for block in self._refusals.all())
 
     def count(self, route: str, status: int, ns: int) -> None:
         """Count a request that has been answered; in the event loop's thread, as all requests are."""
@@ -87,23 +112,41 @@ class Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        traffic: Traffic = scope["state"]["services"].traffic
-        status = LEFT
+        services = scope["state"]["services"]
+        traffic: Traffic = services.traffic
         started = time.perf_counter_ns()
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        kept = Account(scope, receive, send)
+        account.keep(kept)
         callers.watch(_left(receive))
         traffic.in_flight += 1
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive if kept.announced else kept.counted, kept.send)
         finally:
             traffic.in_flight -= 1
-            traffic.count(_route(scope), status, time.perf_counter_ns() - started)
+            _close(kept, traffic, services.log, time.perf_counter_ns() - started)
+
+
+def _close(kept: Account, traffic: Traffic, log: Log, ns: int) -> None:
+    """Count a request that is over, and log it."""
+    route = traffic.route(kept.scope)
+    traffic.count(route, kept.status, ns)
+    if kept.reason is not None:
+        traffic.reject(kept.reason)
+    if kept.status == LEFT or callers.current()():
+        traffic.leave()
+    if log.requests is not None:
+        level = _level(route, kept.status)
+        if log.on[level]:
+            log.requests.put(kept.line(level, route, ns))
+
+
+def _level(route: str, status: int) -> Level:
+    """Errors are faults of ours; that we could not take a request is a warning."""
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "error"
+    if route in QUIET:
+        return "debug"
+    return "info" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "warning"
 
 
 def _left(receive: Receive) -> callers.Left:

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from service.errors import BadRequest, HeadTooLarge, ServiceError, SlowClient, TooManyConnections
 from service.routes.http import error_response
 from service.routes.state import Services
+from service.settings import Settings
 
 IDLE, HEAD, BODY = range(3)
 """What a client is expected to go on sending."""
@@ -26,8 +27,8 @@ class Guarded(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        services: Services = self.app_state["services"]
-        self._settings = services.settings
+        self._services: Services = self.app_state["services"]
+        self._settings: Settings = self._services.settings
         self._reading = IDLE
         self._since = 0.0
         """When the client began to send what is being read."""
@@ -121,6 +122,7 @@ class Guarded(HttpToolsProtocol):
         if self.transport.is_closing() and self._unsent is None:  # nobody else waits for the rest to be sent
             self._unsent = now, self.transport.get_write_buffer_size()
         if self._unsent is not None and now >= self._send_deadline(*self._unsent):
+            self._services.traffic.reject("slow_reader")
             self.transport.abort()
             return
         if self.flow.read_paused or self._is_ahead():  # it is we who take the time
@@ -159,6 +161,8 @@ class Guarded(HttpToolsProtocol):
 
     def _refuse(self, error: ServiceError) -> None:
         """Answer, unless an answer to this or an earlier request is due or under way, and close."""
+        if error.reason is not None:
+            self._services.traffic.reject(error.reason)
         is_open = self._reading == BODY and not self.pipeline and not self.cycle.response_started
         if is_open or self.cycle is None or self.cycle.response_complete:
             response = error_response(error)

@@ -9,6 +9,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from service.logs import CONFIGURATION
 from service.server.guard import Guarded
 from service.settings import Settings
 
@@ -59,6 +60,7 @@ def serve(settings: Settings, workers: int) -> None:
         loop="service.workers.listener:new_loop" if workers > 1 else "auto",
         backlog=BACKLOG,
         headers=HEADERS,
+        log_config=CONFIGURATION,
         log_level=settings.log_level,
         access_log=False,
         proxy_headers=False,

@@ -163,3 +163,11 @@ def test_threads_lose_no_count() -> None:
         thread.join()
     shown = statistics.snapshot()
     assert (shown["inference_count"], shown["execution_count"]) == (1600, 800)
+
+
+def test_the_slowest_workers_load_is_told(tmp_path: Path) -> None:
+    first, second = (Statistics(SharedBlock(tmp_path, LENGTH)) for _ in range(2))
+    assert first.counts().load_ns == 0
+    first.loaded(7)
+    second.loaded(5)
+    assert [statistics.counts().load_ns for statistics in (first, second)] == [7, 7]

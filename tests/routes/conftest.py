@@ -1,7 +1,6 @@
 """A repository of small models that know nothing of this service, and a client of an application that serves them."""
 
 import io
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,12 +8,13 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import onnx
+import orjson
 import pytest
 from onnx import TensorProto, helper
 from starlette.testclient import TestClient
 
 from service.app import create_app
-from service.logs import LOGGER
+from service.logs import HANDLER, LOGGER, MESSAGES
 from service.routes.state import Services
 from service.settings import Settings
 from service.wire.datatypes import DATATYPES
@@ -91,10 +91,10 @@ ADMIN = {"Authorization": f"Bearer {KEY}"}
 
 @contextmanager
 def application(**settings: Any) -> Iterator[TestClient]:
-    """A client of an application of its own, on the CPU; the log is put back as it was before."""
+    """A client of an application of its own, on the CPU, that logs no requests; the log is put back as it was."""
     before = list(LOGGER.handlers), LOGGER.propagate, LOGGER.level
     try:
-        made = create_app(Settings(**({"device": "cpu", "threads": 1} | settings)))
+        made = create_app(Settings(**({"device": "cpu", "threads": 1, "request_log": False} | settings)))
         with TestClient(made, raise_server_exceptions=False) as client:
             yield client
     finally:
@@ -122,11 +122,12 @@ def plain_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClien
 
 @dataclass(frozen=True)
 class Running:
-    """An application for one test, that an admin may change: its client, its repository, what it logs."""
+    """An application for one test, that an admin may change: its client, its repository, what it logs of what."""
 
     client: TestClient
     folder: Path
     log: io.StringIO
+    requests: list[dict[str, Any]]
 
     @property
     def services(self) -> Services:
@@ -144,12 +145,12 @@ def running(tmp_path: Path) -> Iterator[Running]:
     folder, chosen = tmp_path / "repository", ("versions", "half", "total", "fixed", "grow")
     write(folder, {place: content for place, content in FILES.items() if place.startswith(chosen)})
     settings = {"repository": folder, "admin_key": KEY, "reload_interval_seconds": 0, "max_batch_size": 4}
-    with application(**settings) as client:
-        log = io.StringIO()
-        handler = LOGGER.handlers[0]
-        assert isinstance(handler, logging.StreamHandler)
-        handler.setStream(log)
-        yield Running(client, folder, log)
+    with application(**settings, request_log=True) as client:
+        running = Running(client, folder, io.StringIO(), [])
+        HANDLER.put = lambda line: running.log.write(line.decode())
+        running.services.log.requests.put = lambda line: running.requests.append(orjson.loads(line))
+        yield running
+        HANDLER.put = MESSAGES.put
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_what_follows_the_json_of_a_body_in_pieces_is_aligned(tail: int) -> None
 def both_ways(client: TestClient, path: str, body: bytes, **headers: str) -> tuple[Any, Any]:
     """Status, headers and body of the answers by the short way, and by the long one, which a query asks for."""
     query = "?top_k=3" if path.endswith("predict") else "?any=1"
-    short, long = (client.post(path + q, content=body, headers=headers) for q in ("", query))
+    short, long = (client.post(path + q, content=body, headers=headers | {"X-Request-ID": "one"}) for q in ("", query))
     for answer in (short, long):
         answer.headers.pop("content-length")
     return ((r.status_code, dict(r.headers), without_times(r.content)) for r in (short, long))  # type: ignore[return-value]

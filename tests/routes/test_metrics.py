@@ -12,12 +12,12 @@ from starlette.testclient import TestClient
 from service.engine.pool import Pool
 from service.engine.scheduler import Scheduler
 from service.engine.session import Device, Session
-from service.errors import ModelFailed, QueueFull
+from service.errors import REASONS, ModelFailed, QueueFull
 from service.routes import metrics as metrics_module
 from service.routes import standing
 from service.routes.standing import Standing
 from service.routes.traffic import Traffic
-from service.workers.workers import Alone
+from service.workers.workers import Alone, State
 from tests.routes.conftest import Running
 from tests.routes.sending import answered, apply, infer, refused, tensor
 
@@ -122,6 +122,58 @@ def test_openmetrics_is_answered_where_it_is_asked_for(running: Running) -> None
     assert response.headers["content-type"].startswith("application/openmetrics-text")
     names = {family.name for family in read_openmetrics(response.text)}
     assert {"actserve_requests", "nv_inference_count", "actserve_inference_seconds"} <= names
+
+
+def test_every_reason_is_there_before_anything_was_refused(running: Running) -> None:
+    found = read(running.client)
+    assert found["actserve_rejected_total"] == {(reason,): 0 for reason in REASONS}
+    assert found["actserve_client_disconnects_total"] == {(): 0}
+    assert found["actserve_log_lines_dropped_total"] == {("messages",): 0, ("requests",): 0}
+    assert "actserve_event_loop_longest_block_seconds" not in found  # nobody watches
+
+
+def test_refusals_are_told_by_reason(running: Running) -> None:
+    running.client.post("/v2/repository/models/grow/load", json={})
+    running.client.post("/v2/repository/models/grow/load", json={}, headers={"X-API-Key": "wrong"})
+    found = read(running.client)["actserve_rejected_total"]
+    assert {reason: count for (reason,), count in found.items() if count} == {"unauthorized": 1, "forbidden": 1}
+
+
+def test_loads_are_timed(running: Running) -> None:
+    found = read(running.client)["actserve_model_load_seconds"]
+    assert {name for name, _ in found} == {"versions", "half", "total", "fixed", "grow"}
+    assert all(0 < seconds < 60 for seconds in found.values())
+
+
+def test_the_longest_block_of_any_worker_is_told(running: Running) -> None:
+    class Workers:
+        def reports(self, _: str) -> list[State]:
+            standing = {"lag_seconds": 0.0, "in_flight": 0, "waiting": [], "cpu_seconds": 1.0}
+            nothing = {"resident_bytes": None, "open_files": None}
+            return [standing | nothing | {"longest_block_seconds": seconds} for seconds in (0.25, 1.5)]
+
+    running.use(workers=Workers())
+    assert read(running.client)["actserve_event_loop_longest_block_seconds"] == {(): 1.5}
+
+
+def test_what_a_client_makes_up_makes_no_series(running: Running) -> None:
+    """Else anybody could fill the memory of whoever collects them."""
+
+    def ask(number: int) -> None:
+        for path in ("/{}", "/v2/models/{}", "/v2/models/{}/infer", "/v1/models/{}/predict", "/v1/activations/{}"):
+            for method in ("GET", "POST", "PUT"):
+                running.client.request(method, path.format(f"made-up-{number}"))
+        running.client.post(f"/v2/models/grow/versions/{number + 7}/infer")
+        running.client.get(f"/v1/models/grow~x{number}", headers={"X-Request-ID": f"made-up-{number}"})
+
+    ask(0)
+    read(running.client)  # it counts itself
+    before = {name: set(samples) for name, samples in read(running.client).items()}
+    for number in range(1, 10):
+        ask(number)
+    after = {name: set(samples) for name, samples in read(running.client).items()}
+    assert after == before
+    assert "made-up" not in running.client.get("/metrics").text
 
 
 def test_an_unknown_query_is_refused(running: Running) -> None:

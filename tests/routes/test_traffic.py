@@ -2,12 +2,25 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from service.routes.traffic import ELSEWHERE, LEFT, ROUTE, Counted, Traffic
+from service.errors import (
+    BadRequest,
+    Forbidden,
+    PayloadTooLarge,
+    QueueFull,
+    QueueTimeout,
+    Reason,
+    ServiceError,
+    Unauthorized,
+)
+from service.logs import Log, LogSettings
+from service.routes.account import LEFT
+from service.routes.traffic import ELSEWHERE, ROUTE, Counted, Traffic
 from service.workers.together import Together
 from service.workers.workers import Alone
 from tests.routes.conftest import Running
@@ -53,6 +66,14 @@ def test_a_fault_of_ours_counts_as_one(running: Running) -> None:
     assert counts(running) == {("/v1/claims", 500): 1}
 
 
+class Served:
+    """Of the services those that counting needs."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self.traffic = traffic
+        self.log = Log(LogSettings())
+
+
 def asked(traffic: Traffic, answer: list[Message], **scope: object) -> list[int]:
     """Send one request through, and return how many were in flight while and after it was answered."""
     seen = []
@@ -70,12 +91,9 @@ def asked(traffic: Traffic, answer: list[Message], **scope: object) -> list[int]
     async def send(message: Message) -> None:
         pass
 
-    class State:
-        def __init__(self) -> None:
-            self.traffic = traffic
-
     with contextlib.suppress(ConnectionError):
-        asyncio.run(Counted(app)({"type": "http", "state": {"services": State()}} | scope, receive, send))
+        given = {"type": "http", "headers": [], "state": {"services": Served(traffic)}}
+        asyncio.run(Counted(app)(given | scope, receive, send))
     return [*seen, traffic.in_flight]
 
 
@@ -85,6 +103,7 @@ def test_while_it_is_answered_a_request_is_in_flight() -> None:
     assert asked(traffic, [], **{ROUTE: "/a"}) == [1, 0]
     (only,) = traffic.answered()
     assert (only.route, only.statuses) == ("/a", {200: 1, LEFT: 1})
+    assert traffic.left() == 1
     assert sum(only.buckets) == 2
     assert only.ns > 0
 
@@ -110,3 +129,71 @@ def test_workers_count_together(tmp_path: Path) -> None:
             ("/a", {200: 2}, 30),
             ("/b", {404: 1}, 1),
         ]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (QueueFull("full"), "queue_full"),
+        (QueueTimeout("late"), "timeout"),
+        (PayloadTooLarge("long"), "too_large"),
+        (Unauthorized("who"), "unauthorized"),
+        (Forbidden("no"), "forbidden"),
+        (BadRequest("wrong"), None),
+    ],
+)
+def test_what_is_refused_counts_by_its_reason(running: Running, error: ServiceError, reason: Reason | None) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    running.use(pool=Failing(fail))
+    assert running.client.post("/v1/activations/relu", json={"data": [1]}).status_code == error.status
+    assert {r: n for r, n in running.services.traffic.rejected().items() if n} == ({reason: 1} if reason else {})
+
+
+class Failing:
+    """A pool whose every call fails."""
+
+    def __init__(self, fail: Callable[..., None]) -> None:
+        self._fail = fail
+
+    async def run(self, call: Callable[[], object]) -> None:
+        self._fail()
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_answer_counts_as_gone() -> None:
+    traffic = Traffic(["/a"], Alone())
+
+    class Cycle:
+        """What uvicorn's `receive` is a method of."""
+
+        disconnected = False
+
+        async def receive(self) -> Message:
+            return {"type": "http.request"}
+
+    cycle = Cycle()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(OK)
+        cycle.disconnected = True
+
+    async def send(message: Message) -> None:
+        pass
+
+    scope = {"type": "http", "headers": [], "path": "/a", "state": {"services": Served(traffic)}}
+    asyncio.run(Counted(app)(scope, cycle.receive, send))
+    assert traffic.left() == 1
+    (only,) = traffic.answered()
+    assert only.statuses == {200: 1}
+
+
+def test_workers_count_refusals_together(tmp_path: Path) -> None:
+    workers = Together(tmp_path)
+    first, second = (Traffic([], workers) for _ in range(2))
+    first.reject("quota")
+    second.reject("quota")
+    second.leave()
+    workers.close()
+    for traffic in (first, second):
+        assert (traffic.rejected()["quota"], sum(traffic.rejected().values()), traffic.left()) == (2, 2, 1)

@@ -57,6 +57,7 @@ class Guarding:
 
     def __init__(self, answer: Answer, limits: dict[str, Any]) -> None:
         self._answer = answer
+        self.rejected: list[str] = []
         self._settings = Settings(**(SHORT | limits))
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
@@ -69,7 +70,9 @@ class Guarding:
         if scope["type"] == "http":
             await self._answer(scope, receive, send)
             return
-        scope["state"]["services"] = SimpleNamespace(settings=self._settings)
+        scope["state"]["services"] = SimpleNamespace(
+            settings=self._settings, traffic=SimpleNamespace(reject=self.rejected.append)
+        )
         for event in ("startup", "shutdown"):
             await receive()
             await send({"type": f"lifespan.{event}.complete"})
@@ -117,6 +120,7 @@ def refusal(received: bytes) -> tuple[int, str]:
 
 
 SLOW_HEAD = (408, "the request's head was not received in time")
+REASONS = {400: [], 408: ["slow_sender"], 431: ["head_too_large"]}
 SLOW_BODY = (408, "the request's body was not received in time")
 
 
@@ -145,6 +149,7 @@ def test_who_is_slow_floods_or_is_unclear_is_told_so_and_cut(sent: bytes, expect
         client = await server.connect()
         client[1].write(sent)
         assert refusal(await all_of(client)) == expected
+        assert server.rejected == REASONS[expected[0]]
 
     guarding(work, max_head_bytes=1024, max_headers=20)
 
@@ -235,6 +240,7 @@ def test_who_does_not_take_its_answer_is_cut(request_: bytes) -> None:
             await asyncio.sleep(0)
         while server.connections:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+        assert server.rejected == ["slow_reader"]
         client.close()
 
     guarding(work, large, min_bytes_per_second=2**30)
