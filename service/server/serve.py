@@ -1,6 +1,7 @@
 """uvicorn with what this service needs of it: guarded connections, workers, TLS, a second signal that works."""
 
 import contextlib
+import logging
 import os
 import ssl
 import sys
@@ -12,6 +13,8 @@ from uvicorn.supervisors import Multiprocess
 from service.logs import CONFIGURATION
 from service.server.guard import Guarded
 from service.settings import Settings
+
+log = logging.getLogger("actserve")
 
 BACKLOG = 2048
 """Connections that wait to be accepted; the system may have fewer (`net.core.somaxconn`)."""
@@ -71,6 +74,7 @@ def serve(settings: Settings, workers: int) -> None:
         ssl_certfile=settings.tls_certificate_file,
         ssl_keyfile=settings.tls_key_file,
     )
+    _warn_if_open(settings)
     if workers > 1:
         Supervisor(config, sockets=[config.bind_socket()]).run()
         return
@@ -79,6 +83,15 @@ def serve(settings: Settings, workers: int) -> None:
         server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
+
+
+def _warn_if_open(settings: Settings) -> None:
+    """On an address that others reach, without keys."""
+    is_local = settings.host == "localhost" or settings.host.startswith("127.") or settings.host == "::1"
+    if not is_local and not settings.api_keys and not settings.api_keys_file:
+        log.warning(
+            "everybody who reaches %s:%d may use this service: no API keys are set", settings.host, settings.port
+        )
 
 
 class Supervisor(Multiprocess):

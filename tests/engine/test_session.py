@@ -1,5 +1,6 @@
 """Sessions say where they run, and never run elsewhere than was asked for without saying so."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -195,3 +196,16 @@ def test_loading_prints_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(("chosen", "kept"), [({}, []), ({"ORT_DISABLE_TELEMETRY": "0"}, [".cache"])])
+def test_the_runtime_tells_nobody_of_us_unless_that_is_chosen(
+    tmp_path: Path, chosen: dict[str, str], kept: list[str]
+) -> None:
+    """Where it does, it keeps an identifier in the home folder; that it would is what the second case shows."""
+    inherited = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI")}
+    code = "from service.engine.session import runtime_version"
+    environment = inherited | {"HOME": str(tmp_path)} | chosen
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=Path(session.__file__).parents[2], check=True)
+
+    assert [path.name for path in tmp_path.iterdir()] == kept

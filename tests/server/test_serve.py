@@ -165,3 +165,18 @@ def test_a_second_signal_ends_it_at_once(empty: Path, workers: str) -> None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(1.5)
         assert process.poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        ({"host": "0.0.0.0"}, True),
+        ({"host": "0.0.0.0", "api_keys": "a-key-of-some-length"}, False),
+        ({"host": "localhost"}, False),
+    ],
+)
+def test_who_serves_a_network_without_keys_is_warned(empty: Path, settings: dict[str, str], warned: bool) -> None:
+    log = empty.parent / "log"
+    with serving(log, repository=str(empty), workers="1", **settings):
+        pass
+    assert ("everybody who reaches" in log.read_text()) is warned
