@@ -9,6 +9,7 @@ release of uvicorn changes them.
 """
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -20,6 +21,21 @@ from service.settings import Settings
 
 IDLE, HEAD, BODY = range(3)
 """What a client is expected to go on sending."""
+
+
+@dataclass(slots=True)
+class Unsent:
+    """What is to be sent and was not yet taken.
+
+    Attributes:
+        at_least_rate: when the last byte of it would be taken at the least rate that is allowed.
+        since: when a byte of it was last seen to be taken.
+        left: how many bytes there were then.
+    """
+
+    at_least_rate: float
+    since: float
+    left: int
 
 
 class Guarded(HttpToolsProtocol):
@@ -34,8 +50,8 @@ class Guarded(HttpToolsProtocol):
         """When the client began to send what is being read."""
         self._received = 0
         """Bytes of it."""
-        self._unsent: tuple[float, int] | None = None
-        """Since when the client has not taken what is to be sent, and how many bytes that was."""
+        self._unsent: Unsent | None = None
+        """What the client has not taken; None while it takes what there is."""
         self._refusal: ServiceError | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -81,7 +97,7 @@ class Guarded(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unsent = self.loop.time(), self.transport.get_write_buffer_size()
+        self._unsent = self._to_be_taken()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -120,8 +136,8 @@ class Guarded(HttpToolsProtocol):
         """Cut the client off if it is too slow, and look again when it next may be."""
         now = self.loop.time()
         if self.transport.is_closing() and self._unsent is None:  # nobody else waits for the rest to be sent
-            self._unsent = now, self.transport.get_write_buffer_size()
-        if self._unsent is not None and now >= self._send_deadline(*self._unsent):
+            self._unsent = self._to_be_taken()
+        if self._unsent is not None and now >= self._send_deadline(self._unsent, now):
             self._services.traffic.reject("slow_reader")
             self.transport.abort()
             return
@@ -134,7 +150,7 @@ class Guarded(HttpToolsProtocol):
         if self._reading != IDLE:
             deadlines.append(self._deadline())
         if self._unsent is not None:
-            deadlines.append(self._send_deadline(*self._unsent))
+            deadlines.append(self._send_deadline(self._unsent, now))
         self._look_again(max(0.05, min(deadlines) - now))
 
     def _is_ahead(self) -> bool:
@@ -148,8 +164,16 @@ class Guarded(HttpToolsProtocol):
         granted = self._received / self._settings.min_bytes_per_second
         return self._since + self._settings.body_timeout_seconds + granted
 
-    def _send_deadline(self, since: float, size: int) -> float:
-        return since + self._settings.send_timeout_seconds + size / self._settings.min_bytes_per_second
+    def _to_be_taken(self) -> Unsent:
+        now, size = self.loop.time(), self.transport.get_write_buffer_size()
+        return Unsent(now + size / self._settings.min_bytes_per_second, now, size)
+
+    def _send_deadline(self, unsent: Unsent, now: float) -> float:
+        """For the next byte, but not later than for the last one at the least rate."""
+        left = self.transport.get_write_buffer_size()
+        if left < unsent.left:
+            unsent.left, unsent.since = left, now
+        return min(unsent.since, unsent.at_least_rate) + self._settings.send_timeout_seconds
 
     def _shortest(self) -> float:
         """No time that begins from now on ends before."""

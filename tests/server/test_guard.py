@@ -226,8 +226,11 @@ def test_an_answer_under_way_is_not_followed_by_another() -> None:
     guarding(work, half)
 
 
+@pytest.mark.parametrize("rate", [1, 2**30])
 @pytest.mark.parametrize("request_", [GET, CLOSE])
-def test_who_does_not_take_its_answer_is_cut(request_: bytes) -> None:
+def test_who_does_not_take_its_answer_is_cut(request_: bytes, rate: int) -> None:
+    """Whatever time the rate would grant: it takes nothing at all."""
+
     async def large(scope: Scope, receive: Receive, send: Send) -> None:
         await respond(send, bytes(50 * 2**20))
 
@@ -243,32 +246,45 @@ def test_who_does_not_take_its_answer_is_cut(request_: bytes) -> None:
         assert server.rejected == ["slow_reader"]
         client.close()
 
-    guarding(work, large, min_bytes_per_second=2**30)
+    guarding(work, large, min_bytes_per_second=rate)
+
+
+async def in_pieces(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % 2**25)]})
+    for _ in range(2):
+        await send({"type": "http.response.body", "body": bytes(2**24), "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def test_who_takes_its_answer_slowly_is_not_cut() -> None:
-    async def large(scope: Scope, receive: Receive, send: Send) -> None:
-        for _ in range(2):
-            await respond_in_pieces(send)
-        await send({"type": "http.response.body", "body": b""})
-
-    async def respond_in_pieces(send: Send) -> None:
-        if not started:
-            started.append(True)
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % 2**25)]})
-        await send({"type": "http.response.body", "body": bytes(2**24), "more_body": True})
-
-    started: list[bool] = []
+    """A little within each limit of time, of which the whole takes several."""
 
     async def work(server: Guarding) -> None:
         reader, writer = await server.connect()
         writer.write(GET)
         await reader.readuntil(b"\r\n\r\n")
-        await passing(1)
-        assert len(await reader.readexactly(2**25)) == 2**25
+        for _ in range(8):
+            await passing(0.15)
+            await reader.readexactly(2**22)
         writer.close()
 
-    guarding(work, large, min_bytes_per_second=2**22)
+    guarding(work, in_pieces, send_timeout_seconds=0.5, min_bytes_per_second=2**23)
+
+
+def test_who_takes_its_answer_more_slowly_than_allowed_is_cut() -> None:
+    """A little within each limit of time, but at a rate below the least."""
+
+    async def work(server: Guarding) -> None:
+        reader, writer = await server.connect()
+        writer.write(GET)
+        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            while await reader.read(2**18):
+                await passing(0.05)
+        writer.close()
+        assert server.rejected == ["slow_reader"]
+
+    guarding(work, in_pieces, send_timeout_seconds=0.5, min_bytes_per_second=2**27)
 
 
 def test_more_connections_than_allowed_are_refused() -> None:
