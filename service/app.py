@@ -26,6 +26,7 @@ from service.engine.memory import keep_large_blocks
 from service.engine.pool import Pool
 from service.engine.scheduler import Scheduler
 from service.engine.variants import Variants
+from service.engine.watchdog import Limits, Watchdog
 from service.engine.watcher import Watcher
 from service.errors import ServiceError, in_words, printable
 from service.logs import Log, LogSettings
@@ -107,13 +108,16 @@ def create_app(settings: Settings) -> Service:
         services = start(settings, [route.path or "" for route in iter_route_contexts(app.routes)])
         watcher = Watcher(services.repository, settings.reload_interval_seconds)
         watcher.start()
-        standing = Standing(asyncio.get_running_loop(), services.scheduler, services.traffic)
+        loop = asyncio.get_running_loop()
+        services.watchdog.start(loop)
+        standing = Standing(loop, services.scheduler, services.traffic, services.watchdog)
         services.workers.report(REPORT, standing)
         services.workers.start()
         yield {"services": services}
         services.workers.close()
         watcher.close()
         await services.scheduler.close()
+        services.watchdog.close()
 
     app = Service(
         max_body_bytes=settings.max_body_bytes,
@@ -183,6 +187,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
         workers=workers,
         traffic=Traffic(routes, workers),
         variants=Variants(device, threads=threads, capacity=settings.max_cached_variants),
+        watchdog=Watchdog(Limits(settings.max_run_seconds, settings.max_stall_seconds)),
     )
 
 

@@ -13,28 +13,36 @@
   x LoadFailed              500  the protocol's status for a load that was asked for and failed
   x Unsupported             501  a part of the protocol that is left out on purpose
   x ModelUnavailable        503  the model is in the repository but could not be loaded
-  x QueueFull               503  as many rows wait for the model as may
+    + DeviceFailed               … or the device that it runs on no longer works
+  x QueueFull               503  as many rows wait for the model as may, or more than can be run in time
   x QueueTimeout            503  the request's own `timeout` passed before it was its turn
   x ClientLeft              499  the client closed the connection while its request waited; nobody reads this answer
+  x DeadlineExceeded        504  it still waited for its run, or for a thread, when the server's deadline passed
+  x RunStopped              504  its run took longer than runs may, and was told to stop
 
 The text goes to the client as `{"error": text}`: facts and names from the request, never paths or internals.
 Anything else that is raised is our fault: logged whole, answered with a fixed text and 500.
 """
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import ClassVar
 
 MAX_TEXT_LENGTH = 500
 """Longest error text sent, in characters: at most 2 kB in UTF-8, so an answer never echoes a large body."""
+
+MAX_RETRY_SECONDS = 30
+"""Longest wait that a refused client is asked for."""
 
 
 class ServiceError(Exception):
     """Base class; not raised itself."""
 
     status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
     """Headers that go with the status."""
 
     def __init__(self, text: str) -> None:
@@ -52,7 +60,7 @@ class ModelFailed(BadRequest):
 
 class Unauthorized(ServiceError):
     status = HTTPStatus.UNAUTHORIZED
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
 class Forbidden(ServiceError):
@@ -76,7 +84,7 @@ class UnsupportedMediaType(ServiceError):
 
 
 class UnsupportedEncoding(UnsupportedMediaType):
-    headers: ClassVar[Mapping[str, str]] = {"Accept-Encoding": "gzip, deflate"}
+    headers = MappingProxyType({"Accept-Encoding": "gzip, deflate"})
 
 
 class LoadFailed(ServiceError):
@@ -89,7 +97,10 @@ class Unsupported(ServiceError):
 
 class QueueFull(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+
+    def __init__(self, text: str, wait_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.headers = {"Retry-After": str(max(1, min(math.ceil(wait_s), MAX_RETRY_SECONDS)))}
 
 
 class QueueTimeout(ServiceError):
@@ -103,8 +114,23 @@ class ClientLeft(ServiceError):
         super().__init__("the client left while its request waited")
 
 
+class DeadlineExceeded(ServiceError):
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+    def __init__(self) -> None:
+        super().__init__("the request was not begun before the server's deadline and has been dropped")
+
+
+class RunStopped(ServiceError):
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+
 class ModelUnavailable(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class DeviceFailed(ModelUnavailable):
+    pass
 
 
 def printable(text: str, length: int = MAX_TEXT_LENGTH) -> str:

@@ -105,6 +105,9 @@ def _server(services: Services, standings: list[State]) -> Iterator[Metric]:
     yield GaugeMetricFamily("actserve_requests_in_flight", "HTTP requests that are being answered", in_flight)
     lag = max((standing["lag_seconds"] for standing in standings), default=0.0)
     yield GaugeMetricFamily("actserve_event_loop_lag_seconds", "How long the slowest worker's loop let us wait", lag)
+    block = max((standing["longest_block_seconds"] for standing in standings), default=0.0)
+    text = "The longest time for which a worker's loop did not move"
+    yield GaugeMetricFamily("actserve_event_loop_longest_block_seconds", text, block)
     yield from _process(standings)
 
 

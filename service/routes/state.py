@@ -12,6 +12,7 @@ from service.engine.repository import Repository
 from service.engine.scheduler import Scheduler
 from service.engine.session import Device
 from service.engine.variants import Variants
+from service.engine.watchdog import Watchdog
 from service.logs import Log
 from service.routes.tracing import Tracing
 from service.routes.traffic import Traffic
@@ -33,6 +34,7 @@ class Services:
     workers: Workers
     traffic: Traffic
     variants: Variants
+    watchdog: Watchdog
 
 
 async def _services(request: Request) -> Services:

@@ -87,7 +87,8 @@ class Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        traffic: Traffic = scope["state"]["services"].traffic
+        services = scope["state"]["services"]
+        traffic: Traffic = services.traffic
         status = LEFT
         started = time.perf_counter_ns()
 
@@ -97,7 +98,7 @@ class Counted:
                 status = message["status"]
             await send(message)
 
-        callers.watch(_left(receive))
+        callers.watch(_left(receive), services.settings.deadline_seconds)
         traffic.in_flight += 1
         try:
             await self._app(scope, receive, watched)
