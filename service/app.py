@@ -113,11 +113,13 @@ def create_app(settings: Settings) -> Service:
         standing = Standing(loop, services.scheduler, services.traffic, services.watchdog)
         services.workers.report(REPORT, standing)
         services.workers.start()
-        yield {"services": services}
-        services.workers.close()
-        watcher.close()
-        await services.scheduler.close()
-        services.watchdog.close()
+        try:
+            yield {"services": services}
+            services.workers.close()
+            watcher.close()
+            await services.scheduler.close()
+        finally:
+            services.watchdog.close()  # the last: it ends a worker whose stopping stands still
 
     app = Service(
         max_body_bytes=settings.max_body_bytes,

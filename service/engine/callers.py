@@ -45,14 +45,14 @@ class Caller:
             raise DeadlineExceeded()
 
 
-def watch(left: Left, limit_s: float = 0.0) -> None:
+def watch(left: Left, limit_s: float = 0.0, clock: Callable[[], int] = time.perf_counter_ns) -> None:
     """Have the work of this task dropped while it waits, as soon as `left` is true or the time is over.
 
     Args:
         limit_s: from now, and again from `arrived`; 0 is none.
     """
     limit_ns = int(limit_s * 1e9)
-    _caller.set(Caller(left, limit_ns, time.perf_counter_ns() + limit_ns if limit_ns else NEVER))
+    _caller.set(Caller(left, limit_ns, clock() + limit_ns if limit_ns else NEVER))
 
 
 def arrived() -> None:

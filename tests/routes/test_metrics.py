@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from service.engine.pool import Pool
 from service.engine.scheduler import Scheduler
 from service.engine.session import Device, Session
+from service.engine.watchdog import Limits, Watchdog
 from service.errors import ModelFailed, QueueFull
 from service.routes import metrics as metrics_module
 from service.routes import standing
@@ -45,6 +46,7 @@ def test_what_is_served_and_where(running: Running) -> None:
     assert found["actserve_workers"] == {(): 1}
     assert found["actserve_requests_in_flight"] == {(): 1}  # this one
     assert 0 <= found["actserve_event_loop_lag_seconds"][()] < 10
+    assert 0 <= found["actserve_event_loop_longest_block_seconds"][()] < 10
     assert found["process_resident_memory_bytes"][()] > 2**20
     assert found["process_open_fds"][()] > 3
     assert found["process_cpu_seconds_total"][()] > 0
@@ -140,7 +142,7 @@ def test_a_loop_that_does_not_come_to_it_has_no_standing(monkeypatch: pytest.Mon
     monkeypatch.setattr(standing, "LIMIT_S", 0.01)
     loop = asyncio.new_event_loop()
     pool = Pool(1)
-    ask = Standing(loop, Scheduler(pool, Device.cpu()), Traffic([], Alone()))
+    ask = Standing(loop, Scheduler(pool, Device.cpu()), Traffic([], Alone()), Watchdog(Limits(60, 20)))
     assert ask() == {}
 
     runs = threading.Thread(target=loop.run_forever)
