@@ -127,6 +127,7 @@ def create_app(settings: Settings) -> Service:
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        openapi_url=None,  # a route of our own
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -109,7 +109,8 @@ class Batcher:
         caller = callers.current()
         due_ns = min(timeout_ns, caller.deadline_ns)
         answer = asyncio.get_running_loop().create_future()
-        return Ticket(run, feeds, rows, now, timeout_ns, due_ns, answer, caller)
+        numbers = sum([array.size for array in feeds.values()])
+        return Ticket(run, feeds, rows, numbers, now, timeout_ns, due_ns, answer, caller)
 
     def _check_wait(self, ticket: Ticket) -> None:
         wait_ns = self._pace.wait_ns(self.waiting_rows, self.rules.count)
@@ -154,7 +155,7 @@ class Batcher:
             batch = self._batch()
             if not batch.tickets:
                 return
-            if self._pace.row_ns * batch.rows <= self.short_ns:
+            if self._pace.number_ns * batch.numbers <= self.short_ns:
                 self._hand_out(batch, batch.run())
                 if self._lines and self._woken is None:
                     self._wake()  # and not at once: the loop has other work too
@@ -207,7 +208,7 @@ class Batcher:
         now = self.clock()
         line = self._next_line(now)
         batch: list[Ticket] = []
-        rows, limit = 0, self._most_rows()
+        rows, limit = 0, self._most_rows(line[0][2]) if line else 0
         while line and (not batch or rows + line[0][2].rows <= limit):
             ticket = heapq.heappop(line)[2]
             self.waiting_rows -= ticket.rows
@@ -217,9 +218,9 @@ class Batcher:
         self._drop_empty_lines()
         return Batch(batch, full=bool(self._lines))
 
-    def _most_rows(self) -> int:
+    def _most_rows(self, first: Ticket) -> int:
         """Of a run: as many as can be run here, if any can; more would have to go elsewhere, and take as long a row."""
-        most, row_ns = self.rules.max_batch_size, self._pace.row_ns
+        most, row_ns = self.rules.max_batch_size, self._pace.number_ns * first.numbers / max(1, first.rows)
         return min(most, max(1, int(self.short_ns / row_ns))) if 0 < row_ns <= self.short_ns else most
 
     def _next_line(self, now: int) -> _Line | None:
@@ -262,7 +263,8 @@ class Batcher:
                 for ticket in tickets:
                     ticket.fail(result)
                 continue
-            self._pace.add(result.infer_ns, result.rows, full=batch.full)
+            numbers = sum([ticket.numbers for ticket in tickets])
+            self._pace.add(result.infer_ns, result.rows, numbers, full=batch.full)
             for ticket, part in zip(tickets, parts(tickets, result), strict=True):
                 if not ticket.answer.done():
                     ticket.answer.set_result(part)

@@ -8,6 +8,9 @@ KEPT, ENOUGH = 9, 3
 """Runs of which the median is taken: at most, and at least."""
 
 
+UNKNOWN = float("inf")
+
+
 @dataclass(eq=False, slots=True)
 class Pace:
     """Of one version of a model.
@@ -18,24 +21,32 @@ class Pace:
 
     Attributes:
         row_ns: a row's share of the time of recent runs; infinite before the first.
+        number_ns: likewise that of a number of their inputs. Where rows are of any length, a row says little.
     """
 
-    row_ns: float = float("inf")
+    row_ns: float = UNKNOWN
+    number_ns: float = UNKNOWN
     _full: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT), init=False)
 
-    def add(self, infer_ns: int, rows: int, *, full: bool) -> None:
+    def add(self, infer_ns: int, rows: int, numbers: int, *, full: bool) -> None:
         """Count a run.
 
         Args:
+            numbers: in its inputs.
             full: others were left waiting that could not be in it.
         """
-        measured = infer_ns / max(1, rows)
-        self.row_ns = measured if self.row_ns == float("inf") else 0.8 * self.row_ns + 0.2 * measured
+        of_row = infer_ns / max(1, rows)
+        self.row_ns = _smoothed(self.row_ns, of_row)
+        self.number_ns = _smoothed(self.number_ns, infer_ns / max(1, numbers))
         if full:
-            self._full.append(measured)
+            self._full.append(of_row)
 
     def wait_ns(self, rows: int, slots: int) -> float:
         """How long so many rows take at least, in as many runs at a time as there are slots; 0 if it is not known."""
         if len(self._full) < ENOUGH:
             return 0.0
         return rows * min(self.row_ns, median(self._full)) / slots
+
+
+def _smoothed(before: float, measured: float) -> float:
+    return measured if before == UNKNOWN else 0.8 * before + 0.2 * measured

@@ -28,6 +28,7 @@ class Ticket:
     """A request that waits.
 
     Attributes:
+        numbers: in its inputs.
         timeout_ns: when its own `timeout` is over.
         due_ns: when it is dropped if it still waits: then, or at the server's deadline.
     """
@@ -35,6 +36,7 @@ class Ticket:
     run: Run
     feeds: Feeds
     rows: int
+    numbers: int
     arrived_ns: int
     timeout_ns: int
     due_ns: int
@@ -73,8 +75,8 @@ class Batch:
     begun: bool = False
 
     @property
-    def rows(self) -> int:
-        return sum(ticket.rows for ticket in self.tickets)
+    def numbers(self) -> int:
+        return sum([ticket.numbers for ticket in self.tickets])
 
     def run(self) -> "list[Outcome]":
         self.begun = True

@@ -181,7 +181,7 @@ def test_the_servers_deadline_counts_too_and_the_client_is_told_when_to_come_bac
         it, answers = await paced(gate)
         it.batcher._pace = Pace()
         for _ in range(3):
-            it.batcher._pace.add(2_000_000_000, 1, full=True)
+            it.batcher._pace.add(2_000_000_000, 1, 1, full=True)
         callers.watch(lambda: False, 15, it.batcher.clock)
         with pytest.raises(QueueFull) as refusal:
             it.ask(1)
@@ -201,6 +201,24 @@ def test_runs_at_a_time_share_what_waits() -> None:
         with pytest.raises(QueueFull):
             it.ask(1, timeout_us=4_100)
         await let_all_through(gate, *answers)
+
+    run(main())
+
+
+def test_a_row_may_be_of_any_length_and_what_is_long_is_not_run_in_the_loop() -> None:
+    """A number takes 1 ms, whatever of rows there is; short is what takes up to 4 ms."""
+
+    async def main() -> None:
+        gate = Gate(open_=True)
+        it = made(gate, short_ns=4_000_000, max_batch_size=0)
+        await it.ask(1)
+        gate.open = False
+        await it.ask(1, 2, width=2)
+        long = it.ask(1, width=5)
+        await settle()
+        assert (len(gate.waiting), long.done()) == (1, False)
+        await gate.let_through()
+        await long
 
     run(main())
 
@@ -234,21 +252,21 @@ def test_one_slow_run_refuses_nobody(slow: int) -> None:
     """A process that was held, a first run: whenever it comes."""
     pace = Pace()
     for number in range(3):
-        pace.add(10**12 if number == slow else 8_000_000, 8, full=True)
+        pace.add(10**12 if number == slow else 8_000_000, 8, 1, full=True)
     assert pace.wait_ns(1000, 1) == 10**9
 
 
 def test_a_pace_is_known_after_some_full_runs_and_follows_the_last() -> None:
     pace = Pace()
     for _ in range(2):
-        pace.add(1_000_000, 1, full=True)
-        pace.add(1_000_000, 1, full=False)
+        pace.add(1_000_000, 1, 1, full=True)
+        pace.add(1_000_000, 1, 1, full=False)
     assert pace.wait_ns(10, 1) == 0
     for _ in range(KEPT):
-        pace.add(3_000_000, 1, full=True)
+        pace.add(3_000_000, 1, 1, full=True)
     assert 25_000_000 < pace.wait_ns(10, 1) < 30_000_000
     for _ in range(KEPT):
-        pace.add(1_000_000, 1, full=True)
+        pace.add(1_000_000, 1, 1, full=True)
     assert pace.wait_ns(10, 1) == 10_000_000
     assert pace.wait_ns(10, 2) == 5_000_000
 

@@ -9,6 +9,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.routes.traffic import ELSEWHERE, LEFT, ROUTE, Counted, Traffic
 from service.workers.together import Together
+from service.settings import Settings
 from service.workers.workers import Alone
 from tests.routes.conftest import Running
 
@@ -73,6 +74,7 @@ def asked(traffic: Traffic, answer: list[Message], **scope: object) -> list[int]
     class State:
         def __init__(self) -> None:
             self.traffic = traffic
+            self.settings = Settings()
 
     with contextlib.suppress(ConnectionError):
         asyncio.run(Counted(app)({"type": "http", "state": {"services": State()}} | scope, receive, send))
