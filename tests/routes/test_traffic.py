@@ -8,8 +8,8 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.routes.traffic import ELSEWHERE, LEFT, ROUTE, Counted, Traffic
-from service.workers.together import Together
 from service.settings import Settings
+from service.workers.together import Together
 from service.workers.workers import Alone
 from tests.routes.conftest import Running
 
