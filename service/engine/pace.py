@@ -35,9 +35,12 @@ class Pace:
             numbers: in its inputs.
             full: others were left waiting that could not be in it.
         """
-        of_row = infer_ns / max(1, rows)
-        self.row_ns = _smoothed(self.row_ns, of_row)
-        self.number_ns = _smoothed(self.number_ns, infer_ns / max(1, numbers))
+        of_row, of_number = infer_ns / (rows or 1), infer_ns / (numbers or 1)
+        if self.row_ns == UNKNOWN:
+            self.row_ns, self.number_ns = of_row, of_number
+        else:
+            self.row_ns = 0.8 * self.row_ns + 0.2 * of_row
+            self.number_ns = 0.8 * self.number_ns + 0.2 * of_number
         if full:
             self._full.append(of_row)
 
@@ -46,7 +49,3 @@ class Pace:
         if len(self._full) < ENOUGH:
             return 0.0
         return rows * min(self.row_ns, median(self._full)) / slots
-
-
-def _smoothed(before: float, measured: float) -> float:
-    return measured if before == UNKNOWN else 0.8 * before + 0.2 * measured

@@ -51,14 +51,17 @@ class Ticket:
         """Whether it still does; one whose client has left, or whose time is over, is dropped."""
         if self.answer.done():
             return False
+        if now <= self.due_ns and not self.caller.left():
+            return True
+        self.fail(self._fault(now))
+        return False
+
+    def _fault(self, now: int) -> Exception:
         if self.caller.left():
-            self.fail(ClientLeft())
-        elif now > self.timeout_ns:
-            waited = (now - self.arrived_ns) // 1000
-            self.fail(QueueTimeout(f"Request timeout expired: it waited {waited} µs"))
-        elif now > self.due_ns:
-            self.fail(DeadlineExceeded())
-        return not self.answer.done()
+            return ClientLeft()
+        if now <= self.timeout_ns:
+            return DeadlineExceeded()
+        return QueueTimeout(f"Request timeout expired: it waited {(now - self.arrived_ns) // 1000} µs")
 
 
 @dataclass(eq=False, slots=True)
@@ -66,17 +69,15 @@ class Batch:
     """The requests of one run.
 
     Attributes:
+        numbers: in the inputs of all.
         full: others were left waiting that could not be in it.
         begun: whether its run has.
     """
 
     tickets: Sequence[Ticket]
+    numbers: int
     full: bool
     begun: bool = False
-
-    @property
-    def numbers(self) -> int:
-        return sum([ticket.numbers for ticket in self.tickets])
 
     def run(self) -> "list[Outcome]":
         self.begun = True

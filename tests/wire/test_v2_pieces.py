@@ -25,7 +25,7 @@ def read(body: bytes) -> object:
         request = v2.decode_infer(body, None, max_elements=1000)
     except ServiceError as error:
         return error.text
-    tensors = [(t.name, t.datatype.name, t.array.shape, t.array.dtype, t.array.tolist()) for t in request.inputs]
+    tensors = [(t.name, t.datatype.name, t.array.shape, t.array.dtype, repr(t.array.tolist())) for t in request.inputs]
     return request.with_inputs(()), tensors
 
 
