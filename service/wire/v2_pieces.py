@@ -16,6 +16,8 @@ from dataclasses import dataclass
 LEAST_BYTES = 2**20
 """A list that is shorter is read at once, in about ten milliseconds."""
 PIECE_BYTES = 2**16
+MAX_KEYS = 256
+"""A request has 64 inputs at most; whoever writes `"data"` more often is not to have us look for it for ever."""
 
 _KEY = b'"data"'
 _OPENS = re.compile(rb'"data"\s{0,16}:\s{0,16}\[')
@@ -53,10 +55,13 @@ def taken_out(body: Body) -> tuple[bytes, list[Numbers]]:
     view = memoryview(body)
     rest: list[bytes | memoryview] = []
     found: list[Numbers] = []
-    end = 0
+    end, close = 0, -1
     for start in _lists(view):
-        close = _find(view, b"]", start) if start >= end else -1
-        if close - start >= LEAST_BYTES:
+        if start > close:
+            close = _find(view, b"]", start)
+        if close < 0:
+            break
+        if start >= end and close - start >= LEAST_BYTES:
             rest += [view[end : start - 1], f'"{_MARK}{len(found)}"'.encode()]
             found.append(Numbers(view[start:close], body))
             end = close + 1
@@ -69,13 +74,16 @@ def number_of(data: object) -> int | None:
 
 
 def _lists(view: memoryview) -> Iterator[int]:
-    """Where the lists begin that are a member `data`, behind their bracket."""
-    at = _find(view, _KEY, 0)
-    while at >= 0:
+    """Where the lists begin that are a member `data`, behind their bracket; more than `MAX_KEYS` are not looked at."""
+    end = 0
+    for _ in range(MAX_KEYS):
+        at = _find(view, _KEY, end)
+        if at < 0:
+            return
+        end = at + len(_KEY)
         opens = _OPENS.match(view, at)
         if opens and bytes(view[at - 1 : at]) != b"\\":
             yield opens.end()
-        at = _find(view, _KEY, at + len(_KEY))
 
 
 def _find(view: memoryview, what: bytes, start: int) -> int:

@@ -60,6 +60,15 @@ BODIES = {
     "two lists": json.dumps(
         {"inputs": [{"name": n, "datatype": "FP64", "shape": [10], "data": LONG} for n in "ab"], "id": "i"}
     ).encode(),
+    "a short list and no list beside it": json.dumps(
+        {
+            "inputs": [
+                {"name": n, "datatype": "FP64", "shape": [len(data)], "data": data}
+                for n, data in zip("ab", (LONG, [1]), strict=True)
+            ],
+            "parameters": {"data": 5},
+        }
+    ).encode(),
     "a list elsewhere": json.dumps({"data": LONG} | json.loads(body(LONG))).encode(),
     "a list where an object is expected": json.dumps({"inputs": [LONG, {"data": LONG}]}).encode(),
     "inputs that are no list": json.dumps({"inputs": {"data": LONG}}).encode(),
@@ -115,6 +124,18 @@ def test_millions_of_numbers_are_as_they_were_sent() -> None:
         assert (len(numbers), len(rest) < 200) == (1, True)
         (tensor,) = v2.decode_infer(memoryview(sent), None, max_elements=10**6).inputs
         np.testing.assert_array_equal(tensor.array, values)
+
+
+@pytest.mark.parametrize("often", [b'"data":[', b'"data"', b'"data":[]', b'"data":[1,'])
+def test_looking_for_lists_takes_no_longer_the_more_there_are(often: bytes) -> None:
+    """Each look goes through as much as all of the body: not one for each of two million keys."""
+    sent = often * (2**24 // len(often))
+    looked: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        plain = v2_pieces._find
+        patch.setattr(v2_pieces, "_find", lambda *args: looked.append(1) or plain(*args))
+        assert taken_out(sent) == (sent, [])
+    assert len(looked) <= 2 * v2_pieces.MAX_KEYS
 
 
 def test_a_short_list_stays_where_it_is() -> None:
