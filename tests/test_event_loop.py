@@ -28,7 +28,7 @@ ALLOWED_S = 0.5
 """What is wanted is a tenth of it."""
 KNOWN_S = 5.0
 """For what is still read at once, by a parser that lets nobody else run: JSON that is no list of numbers of V2."""
-KNOWN = {"json_of_many_keys", "json_of_many_strings", "json_that_is_none", "apply_json", "predict_json",
+KNOWN = {"json_of_many_strings", "json_that_is_none", "apply_json", "predict_json",
          "predict_base64", "compare_functions"}  # fmt: skip
 
 MOST_BYTES = 64 * 2**20
@@ -151,7 +151,12 @@ def json_of_many_strings(address: str) -> None:
 @case
 def json_of_many_keys(address: str) -> None:
     body = b"{" + b",".join(b'"k%d":%d' % (n, n) for n in range(3_000_000)) + b"}"
-    send(address, "/v2/models/relu/infer", body, status=400)
+    send(address, "/v2/models/relu/infer", body, status=413)
+
+
+@case
+def json_of_many_keys_to_v1(address: str) -> None:
+    send(address, "/v1/activations/relu", b"{" + b'"":0,' * 12_000_000 + b'"":0}', status=413)
 
 
 @case
@@ -233,7 +238,10 @@ def apply_npy_to_json_with_infinities(address: str) -> None:
 
 @case
 def apply_picture(address: str) -> None:
-    send(address, "/v1/activations/relu", picture("JPEG"), JPEG)
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG")
+    send(address, "/v1/activations/relu", file.getvalue(), JPEG)
 
 
 @case

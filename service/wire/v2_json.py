@@ -36,6 +36,7 @@ def parse(body: bytes | bytearray | memoryview) -> object:
 
     Each `data` of an input may be a `simdjson.Array` or `Numbers`; it is for `tensor` alone.
     """
+    arrays.check_members(body)
     if len(body) >= v2_pieces.LEAST_BYTES:
         rest, numbers = v2_pieces.taken_out(body)
         with contextlib.suppress(ValueError, RuntimeError, BadRequest):
