@@ -69,6 +69,7 @@ BODIES = {
             "parameters": {"data": 5},
         }
     ).encode(),
+    "a key within a list": body(LONG).replace(b"[0.5", b'["data": [0.5'),
     "a list elsewhere": json.dumps({"data": LONG} | json.loads(body(LONG))).encode(),
     "a list where an object is expected": json.dumps({"inputs": [LONG, {"data": LONG}]}).encode(),
     "inputs that are no list": json.dumps({"inputs": {"data": LONG}}).encode(),
