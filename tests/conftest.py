@@ -18,6 +18,7 @@ SAMPLES = ROOT / "service" / "web" / "samples"
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     evidence = write(tmp_path_factory.mktemp("evidence"), *CLAIMS)
     limits = {"max_body_bytes": 8 * 2**20, "max_tensor_elements": 2**20, "max_images": 4}
+    limits["max_stall_seconds"] = 3600  # its watchdog would end the tests too, whatever else they hold up
     return Settings(device="cpu", threads=1, evidence=evidence, **limits)
 
 

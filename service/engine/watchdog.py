@@ -48,18 +48,27 @@ class Watchdog:
 
     Args:
         end: ends the process at once; called in the watchdog's thread.
+        clock: seconds; to measure how long the loop is blocked, and for nothing else.
 
     Attributes:
         trouble: why the worker is not live; None while it is.
         longest_block_s: the longest time for which the loop did not move, by the clock, at most `BEAT_S` too short.
     """
 
-    def __init__(self, limits: Limits, *, runs: Runs = RUNS, end: Callable[[int], None] = os._exit) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        runs: Runs = RUNS,
+        end: Callable[[int], None] = os._exit,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self.trouble: str | None = None
         self.longest_block_s = 0.0
         self._limits = limits
         self._runs = runs
         self._end = end
+        self._clock = clock
         self._beats = 0
         self._seen_beats = 0
         self._still = 0
@@ -71,7 +80,7 @@ class Watchdog:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Watch over the loop, in whose thread this is called."""
         self._loop_thread = threading.get_ident()
-        self.beat(loop, time.perf_counter())
+        self.beat(loop, self._clock())
         self._thread.start()
 
     def close(self) -> None:
@@ -80,8 +89,8 @@ class Watchdog:
             self._thread.join()
 
     def beat(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        """A sign of life of the loop, which was due at this time of `time.perf_counter`, and again after `BEAT_S`."""
-        now = time.perf_counter()
+        """A sign of life of the loop, which was due at this time of the clock, and again after `BEAT_S`."""
+        now = self._clock()
         self._beats += 1
         if now - due > self.longest_block_s:
             self.longest_block_s = now - due

@@ -34,14 +34,12 @@ class Loop:
 class Watched:
     """A watchdog whose loop moves when it is told to, and whose time passes look by look; the ends of the process."""
 
-    def __init__(self, **limits: float) -> None:
+    def __init__(self) -> None:
         self.runs = Runs()
         self.ends: list[int] = []
         self.loop = Loop()
-        self.dog = Watchdog(Limits(**({"run_s": RUN_S, "stall_s": STALL_S} | limits)), runs=self.runs, end=self.end)
-
-    def end(self, code: int) -> None:
-        self.ends.append(code)
+        self.now = 0.0
+        self.dog = Watchdog(Limits(RUN_S, STALL_S), runs=self.runs, end=self.ends.append, clock=lambda: self.now)
 
     def look(self, seconds: float, *, moves: bool = True) -> None:
         for _ in range(round(seconds / LOOK_S)):
@@ -138,14 +136,13 @@ def test_a_run_in_the_loops_thread_is_stopped_before_it_ends_the_worker() -> Non
     assert (options.terminate, other.terminate) == (True, False)
 
 
-def test_time_in_which_nobody_looks_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_in_which_nobody_looks_does_not_count() -> None:
     """The process is held for an hour, or a clock jumps: for one look the loop has not moved nor the run ended."""
     it = Watched()
     options = it.run_elsewhere()
     it.look(1)
     for jump in (3600.0, -3600.0):
-        monkeypatch.setattr(watchdog.time, "time", lambda jump=jump: jump)
-        monkeypatch.setattr(watchdog.time, "perf_counter", lambda jump=jump: jump)
+        it.now += jump
         it.look(LOOK_S, moves=False)
         it.look(LOOK_S)
     assert (it.dog.trouble, options.terminate, it.ends) == (None, False, [])
@@ -163,11 +160,9 @@ def test_a_device_on_which_nothing_runs_any_more_ends_the_worker(failures: int) 
     assert it.dog.trouble == ("the last 3 runs failed for the device's fault" if broken else None)
 
 
-def test_the_longest_block_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_longest_block_is_measured() -> None:
     it = Watched()
-    moments = iter((10.0, 10.021, 10.5, 10.53))
-    monkeypatch.setattr(watchdog.time, "perf_counter", lambda: next(moments))
-    for due in (10.0, 10.02, 10.04, 10.52):
+    for it.now, due in ((10.0, 10.0), (10.021, 10.02), (10.5, 10.04), (10.53, 10.52)):
         it.dog.beat(it.loop, due)  # type: ignore[arg-type]
     assert it.dog.longest_block_s == pytest.approx(0.46)
     assert [delay for delay, _ in it.loop.later] == [BEAT_S] * 4
