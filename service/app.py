@@ -32,9 +32,10 @@ from service.engine.rules import Limits
 from service.engine.scheduler import Scheduler
 from service.engine.uploads import Uploads
 from service.engine.variants import Variants
+from service.engine.watchdog import Patience, Watchdog
 from service.engine.watcher import Watcher
 from service.errors import ServiceError, in_words
-from service.logs import Log, LogSettings
+from service.logs import Log, LogSettings, leave
 from service.routes import (
     activations,
     apply,
@@ -137,17 +138,22 @@ def create_app(settings: Settings) -> Service:
         services = start(settings, [route.path or "" for route in iter_route_contexts(app.routes)])
         watcher = Watcher(services.repository, settings.reload_interval_seconds)
         watcher.start()
-        standing = Standing(asyncio.get_running_loop(), services.scheduler, services.traffic)
+        loop = asyncio.get_running_loop()
+        services.watchdog.start(loop)
+        standing = Standing(loop, services.scheduler, services.traffic, services.watchdog)
         services.workers.report(REPORT, standing)
         services.workers.start()
-        services.drain.take_over(asyncio.get_running_loop())
+        services.drain.take_over(loop)
         services.log.start()
-        yield {"services": services}
-        services.workers.close()
-        watcher.close()
-        await services.scheduler.close()
-        telemetry.close(provider)
-        services.log.close()
+        try:
+            yield {"services": services}
+            services.workers.close()
+            watcher.close()
+            await services.scheduler.close()
+            telemetry.close(provider)
+            services.log.close()
+        finally:
+            services.watchdog.close()  # the last: it ends a worker whose stopping stands still
 
     app = Service(
         settings,
@@ -157,6 +163,7 @@ def create_app(settings: Settings) -> Service:
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
+        openapi_url=None,  # a route of our own
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -242,8 +249,9 @@ def start(settings: Settings, routes: list[str]) -> Services:
         variants=Variants(device, threads=threads, capacity=settings.max_cached_variants),
         keys=keys,
         quota=Quota(len(keys.api), settings.key_requests_per_second, workers),
-        drain=Drain(settings.lame_duck_seconds, settings.stop_timeout_seconds),
+        drain=Drain(settings.lame_duck_seconds, settings.stop_timeout_seconds, leave),
         uploads=_uploads(settings, prove),
+        watchdog=Watchdog(Patience(settings.max_run_seconds, settings.max_stall_seconds), end=leave),
     )
 
 

@@ -17,28 +17,38 @@
   x LoadFailed              500  the protocol's status for a load that was asked for and failed
   x Unsupported             501  a part of the protocol that is left out on purpose
   x ModelUnavailable        503  the model is in the repository but could not be loaded
+    + DeviceFailed               … or the device that it runs on no longer works
+    + Stopping                   … or the server is, and takes no more
   x QueueFull               503  as many rows wait for the model as may
+    + TooLongAWait               … or more than can be run in time
   x TooManyInFlight         503  as many requests are being answered as may
   x TooMuchInFlight         503  as many bytes of bodies are being answered as may
   x TooManyConnections      503  as many connections are open as may
   x QueueTimeout            503  the request's own `timeout` passed before it was its turn
   x StorageFull             507  the repository has no room for what was sent
   x ClientLeft              499  the client closed the connection while its request waited; nobody reads this answer
+  x DeadlineExceeded        504  it still waited for its run, or for a thread, when the server's deadline passed
+  x RunStopped              504  its run took longer than runs may, and was told to stop
 
 The text goes to the client as `{"error": text}`: facts and names from the request, never paths or internals.
 Anything else that is raised is our fault: logged whole, answered with a fixed text and 500.
 """
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import ClassVar, Literal, get_args
 
 MAX_TEXT_LENGTH = 500
 """Longest error text sent, in characters: at most 2 kB in UTF-8, so an answer never echoes a large body."""
 
+MAX_RETRY_SECONDS = 30
+"""Longest wait that a refused client is asked for."""
 
-SOON: Mapping[str, str] = {"Retry-After": "1"}
+
+SOON: Mapping[str, str] = MappingProxyType({"Retry-After": "1"})
 Reason = Literal[
     "queue_full",
     "predicted_wait",
@@ -65,7 +75,7 @@ class ServiceError(Exception):
     """Base class; not raised itself."""
 
     status: ClassVar[int] = HTTPStatus.INTERNAL_SERVER_ERROR
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
     """Headers that go with the status."""
     reason: ClassVar[Reason | None] = None
     """What a request that it answers counts as refused for."""
@@ -85,8 +95,8 @@ class ModelFailed(BadRequest):
 
 class Unauthorized(ServiceError):
     status = HTTPStatus.UNAUTHORIZED
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
     reason = "unauthorized"
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class Forbidden(ServiceError):
@@ -121,12 +131,12 @@ class UnsupportedMediaType(ServiceError):
 
 
 class UnsupportedEncoding(UnsupportedMediaType):
-    headers: ClassVar[Mapping[str, str]] = {"Accept-Encoding": "gzip, deflate"}
+    headers = MappingProxyType({"Accept-Encoding": "gzip, deflate"})
 
 
 class TooManyRequests(ServiceError):
     status = HTTPStatus.TOO_MANY_REQUESTS
-    headers: ClassVar[Mapping[str, str]] = SOON
+    headers = SOON
     reason = "quota"
 
 
@@ -145,25 +155,32 @@ class Unsupported(ServiceError):
 
 class QueueFull(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar[Mapping[str, str]] = SOON
-    reason = "queue_full"
+    reason: ClassVar[Reason | None] = "queue_full"
+
+    def __init__(self, text: str, wait_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.headers = {"Retry-After": str(max(1, min(math.ceil(wait_s), MAX_RETRY_SECONDS)))}
+
+
+class TooLongAWait(QueueFull):
+    reason = "predicted_wait"
 
 
 class TooManyInFlight(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar[Mapping[str, str]] = SOON
+    headers = SOON
     reason = "too_many_requests_in_flight"
 
 
 class TooMuchInFlight(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar[Mapping[str, str]] = SOON
+    headers = SOON
     reason = "bytes_in_flight"
 
 
 class TooManyConnections(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    headers: ClassVar[Mapping[str, str]] = SOON
+    headers = SOON
     reason = "too_many_connections"
 
     def __init__(self, most: int) -> None:
@@ -186,8 +203,32 @@ class StorageFull(ServiceError):
     status = HTTPStatus.INSUFFICIENT_STORAGE
 
 
+class DeadlineExceeded(ServiceError):
+    status = HTTPStatus.GATEWAY_TIMEOUT
+    reason = "deadline"
+
+    def __init__(self) -> None:
+        super().__init__("the request was not begun before the server's deadline and has been dropped")
+
+
+class RunStopped(ServiceError):
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+
 class ModelUnavailable(ServiceError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class Stopping(ModelUnavailable):
+    headers = SOON
+    reason = "draining"
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping")
+
+
+class DeviceFailed(ModelUnavailable):
+    pass
 
 
 def printable(text: str, length: int = MAX_TEXT_LENGTH) -> str:

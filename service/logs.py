@@ -5,13 +5,15 @@ by threads, so that who does not read them holds nothing up.
 """
 
 import logging
+import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from service.workers.blocks import added
 from service.workers.workers import Alone, Workers
-from service.writer import Writer
+from service.writer import CLOSE_S, Writer
 
 LOGGER = logging.getLogger("actserve")
 
@@ -70,9 +72,17 @@ class Handler(logging.Handler):
 
 
 MESSAGES = Writer(2)
+"""A process has one standard error, and says something before it has any settings."""
 HANDLER = Handler(MESSAGES.put)
 HANDLER.setFormatter(logging.Formatter(FORMATS["default"][0]))
-"""A process has one standard error, and says something before it has any settings."""
+
+
+def leave(code: int) -> None:
+    """End the process at once, whatever its threads do, but with what it has said written, if somebody reads it."""
+    closing = threading.Thread(target=MESSAGES.close, daemon=True)
+    closing.start()
+    closing.join(2 * CLOSE_S)
+    os._exit(code)
 
 
 def handler() -> Handler:

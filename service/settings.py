@@ -125,6 +125,21 @@ class Settings(BaseSettings):
         2**26, ge=1, description="Most numbers in all layers and images of one look into a model; four bytes each."
     )
     max_cached_activations: int = Field(256, ge=1, description="Activation graphs kept, one a set of parameters.")
+    deadline_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=86400,
+        description="From a request's arrival: what still waits then, for its run or a thread, is 504; 0 is no limit.",
+    )
+    max_run_seconds: float = Field(
+        60.0, gt=0, le=86400, description="A run of a model that takes longer is told to stop; its requests are 504."
+    )
+    max_stall_seconds: float = Field(
+        20.0,
+        ge=1,
+        le=3600,
+        description="A worker whose event loop does not move for as long, or whose run does not stop, ends itself.",
+    )
 
     @field_validator("model_upload")
     @classmethod

@@ -22,6 +22,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         "max_decompressed_bytes": 8 * 2**20,
         "max_tensor_elements": 2**20,
         "max_images": 4,
+        "max_stall_seconds": 3600,  # its watchdog would end the tests too, whatever else they hold up
     }
     return Settings(device="cpu", threads=1, evidence=evidence, request_log=False, **limits)
 

@@ -3,12 +3,14 @@
 import io
 import logging
 import logging.config
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from service import logs
 from service.logs import CONFIGURATION, HANDLER, LOGGER, MESSAGES, Log, LogSettings
 
 
@@ -108,3 +110,17 @@ def test_dropped_lines_are_counted_by_log(written: tuple[Log, io.StringIO]) -> N
     MESSAGES._drop(3)
     assert with_requests.dropped() == {"messages": 3, "requests": 2}
     assert written[0].dropped() == {"messages": 0, "requests": 0}
+
+
+def test_who_leaves_at_once_has_written_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+
+    class Messages:
+        def close(self) -> None:
+            done.append("written")
+
+    monkeypatch.setattr(logs, "MESSAGES", Messages())
+    monkeypatch.setattr(os, "_exit", done.append)
+    logs.leave(7)
+
+    assert done == ["written", 7]

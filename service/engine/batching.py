@@ -5,7 +5,8 @@ and the busier the model is, the more wait, and the larger the batches get. No t
 
 What counts is rows, not requests. A caller that has gone is skipped. Requests whose shapes cannot be merged wait in
 lines of their own, and the line of the oldest request comes first. A batch that fails is halved until the bad request
-fails alone.
+fails alone. A request that waits too long is dropped when its time is over, whatever runs meanwhile; one that would, by
+the pace of the model, is not taken at all.
 
 A run that is expected to be short is made here and now, in the event loop's thread. To hand it to another one and back
 takes longer than the run of a small CNN, and while the other waits for the interpreter's lock this one has to give it
@@ -17,54 +18,30 @@ import asyncio
 import heapq
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import numpy as np
-
 from service.engine import callers
-from service.engine.callers import Left
+from service.engine.callers import NEVER
 from service.engine.model import Execution
+from service.engine.pace import Pace
 from service.engine.rules import Rules
-from service.engine.session import Tensor
-from service.errors import ClientLeft, ModelUnavailable, QueueFull, QueueTimeout
+from service.engine.tickets import Batch, Feeds, Outcome, Run, Ticket, parts
+from service.errors import QueueFull, Stopping, TooLongAWait
 
-Feeds: TypeAlias = Mapping[str, Tensor]
-
-Run: TypeAlias = Callable[[Feeds, bool], Execution]
-"""A model: its inputs, and whether they are several requests', so that its outputs must have as many rows."""
-
-Result: TypeAlias = Execution | Exception
-Elsewhere: TypeAlias = Callable[[Callable[[], "list[Outcome]"]], Awaitable["list[Outcome]"]]
+Elsewhere: TypeAlias = Callable[[Callable[[], list[Outcome]]], Awaitable[list[Outcome]]]
 """Calls in another thread, and gives back what comes of it."""
 
 LOWEST = 2**64
 """The place of a request without a priority: behind all that have one. 1 is the highest, as in Triton."""
 
-
-@dataclass(eq=False, slots=True)
-class _Ticket:
-    """A request that waits."""
-
-    run: Run
-    feeds: Feeds
-    rows: int
-    arrived_ns: int
-    deadline_ns: int | None
-    answer: asyncio.Future[Execution]
-    left: Left
-
-    def fail(self, error: BaseException) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+GRAIN_NS = 10_000_000
+"""Least time between two looks for requests that are too late: each goes through all that wait."""
 
 
-Outcome: TypeAlias = tuple[Sequence[_Ticket], Result]
-"""The requests of one run, and what came of it."""
-
-_Line: TypeAlias = list[tuple[int, int, _Ticket]]
+_Line: TypeAlias = list[tuple[int, int, Ticket]]
 """A heap: by priority, then by arrival."""
 
 
@@ -85,10 +62,14 @@ class Batcher:
     waiting_rows: int = field(default=0, init=False)
     _lines: dict[object, _Line] = field(default_factory=dict, init=False)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count, init=False)
-    _running: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _running: dict[asyncio.Task[None], Batch] = field(default_factory=dict, init=False)
     _woken: asyncio.Handle | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
-    _row_ns: float = field(default=float("inf"), init=False)
+    _pace: Pace = field(default_factory=Pace, init=False)
+    _first_due_ns: int = field(default=NEVER, init=False)
+    """Before this nothing that waits is too late."""
+    _look_ns: int = field(default=NEVER, init=False)
+    """When it is looked for what is."""
 
     def submit(
         self, run: Run, feeds: Feeds, rows: int, *, priority: int = 0, timeout_us: int | None = None
@@ -102,30 +83,42 @@ class Batcher:
             timeout_us: how long it may wait, 0 for ever; None for what the rules say.
 
         Raises:
-            QueueFull, ModelUnavailable: it is not taken.
+            QueueFull, ModelUnavailable: it is not taken. One without a priority is not, if what waits is known to take
+                longer than it may wait; one with a priority goes before that.
         """
         if self._closed:
-            raise ModelUnavailable("the server is stopping")
+            raise Stopping()
         if self.waiting_rows + rows > self.rules.max_queue_size and self.waiting_rows:
             raise QueueFull(f"Exceeds maximum queue size: {self.waiting_rows} rows wait")
-        loop = asyncio.get_running_loop()
-        now = self.clock()
-        limit_us = self.rules.default_timeout_microseconds if timeout_us is None else timeout_us
-        ticket = _Ticket(
-            run,
-            feeds,
-            rows,
-            now,
-            now + limit_us * 1000 if limit_us else None,
-            loop.create_future(),
-            callers.current(),
-        )
+        ticket = self._ticket(run, feeds, rows, timeout_us)
+        if self.waiting_rows * self._pace.row_ns > ticket.due_ns - ticket.arrived_ns and not priority:
+            self._check_wait(ticket)
+        if ticket.due_ns < self._first_due_ns:
+            self._first_due_ns = ticket.due_ns
         line = self._lines.setdefault(self._key(feeds), [])
         heapq.heappush(line, (priority or LOWEST, next(self._numbers), ticket))
         self.waiting_rows += rows
         if self._woken is None or self.rules.max_queue_delay_microseconds:
             self._wake()
         return ticket.answer
+
+    def _ticket(self, run: Run, feeds: Feeds, rows: int, timeout_us: int | None) -> Ticket:
+        now = self.clock()
+        limit_us = self.rules.default_timeout_microseconds if timeout_us is None else timeout_us
+        timeout_ns = now + limit_us * 1000 if limit_us else NEVER
+        caller = callers.current()
+        due_ns = timeout_ns if timeout_ns < caller.deadline_ns else caller.deadline_ns  # `min` takes longer
+        answer = asyncio.get_running_loop().create_future()
+        numbers = 0
+        for array in feeds.values():
+            numbers += array.size
+        return Ticket(run, feeds, rows, numbers, now, timeout_ns, due_ns, answer, caller)
+
+    def _check_wait(self, ticket: Ticket) -> None:
+        wait_ns = self._pace.wait_ns(self.waiting_rows, self.rules.count)
+        if wait_ns > ticket.due_ns - ticket.arrived_ns:
+            text = f"{self.waiting_rows} rows wait, which take about {wait_ns / 1e9:.3g} s: longer than this one may"
+            raise TooLongAWait(text, wait_ns / 1e9)
 
     @property
     def waiting(self) -> int:
@@ -151,53 +144,87 @@ class Batcher:
         self._woken = loop.call_later(delay_s, self._cut) if delay_s else loop.call_soon(self._cut)
 
     def _cut(self) -> None:
-        """Fill the free slots."""
+        """Fill the free slots, and see to it that what does not fit is not forgotten."""
         self._woken = None
+        self._fill()
+        if not self._lines and not self._running:
+            self._first_due_ns = NEVER
+        elif self._first_due_ns < self._look_ns:
+            self._look_at(self._first_due_ns)
+
+    def _fill(self) -> None:
         while len(self._running) < self.rules.count:
             batch = self._batch()
-            if not batch:
+            if not batch.tickets:
                 return
-            if self._row_ns * sum(ticket.rows for ticket in batch) <= self.short_ns:
-                self._hand_out(_outcomes(batch))
+            if self._pace.number_ns * batch.numbers <= self.short_ns:
+                self._hand_out(batch, batch.run())
                 if self._lines and self._woken is None:
                     self._wake()  # and not at once: the loop has other work too
                 return
             # In a context of its own: this one is that of one of the requests, whose client may leave.
             task = asyncio.get_running_loop().create_task(self._answer(batch), context=Context())
-            self._running.add(task)
+            self._running[task] = batch
             task.add_done_callback(self._done)
 
-    async def _answer(self, batch: Sequence[_Ticket]) -> None:
+    async def _answer(self, batch: Batch) -> None:
         try:
-            outcomes = await self.elsewhere(lambda: _outcomes(batch))
+            outcomes = await self.elsewhere(batch.run)
         except Exception as error:  # it could not be run at all; nobody must wait for ever
-            outcomes = [([ticket], error) for ticket in batch]
-        self._hand_out(outcomes)
+            outcomes = [(batch.tickets, error)]
+        self._hand_out(batch, outcomes)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         if self._lines:
             self._wake()
 
-    def _batch(self) -> list[_Ticket]:
+    def _look_at(self, moment_ns: int) -> None:
+        """Look then for what is too late; a look that was to be later finds nothing new."""
+        now = self.clock()
+        self._look_ns = max(moment_ns, now + GRAIN_NS)
+        asyncio.get_running_loop().call_later((self._look_ns - now) / 1e9, self._look, self._look_ns)
+
+    def _look(self, moment_ns: int) -> None:
+        """Drop what is too late, in line or in a batch that waits for a thread."""
+        if moment_ns != self._look_ns:
+            return  # another look was set for an earlier moment
+        self._look_ns = NEVER
+        now = self.clock()
+        for line in self._lines.values():
+            line[:] = [place for place in line if place[2].waits(now)]
+            heapq.heapify(line)
+        self._drop_empty_lines()
+        self.waiting_rows = sum(ticket.rows for ticket in self._in_line())
+        in_batches = (ticket for batch in self._running.values() if not batch.begun for ticket in batch.tickets)
+        still = itertools.chain(self._in_line(), (ticket for ticket in in_batches if ticket.waits(now)))
+        self._first_due_ns = min((ticket.due_ns for ticket in still), default=NEVER)
+        if self._first_due_ns != NEVER:
+            self._look_at(self._first_due_ns)
+
+    def _in_line(self) -> Iterator[Ticket]:
+        return (ticket for line in self._lines.values() for _, _, ticket in line)
+
+    def _batch(self) -> Batch:
         """Take what fits into one run from the line whose turn it is; nothing if none waits, or all may wait on."""
         now = self.clock()
         line = self._next_line(now)
-        batch: list[_Ticket] = []
-        rows, limit = 0, self._most_rows()
+        batch: list[Ticket] = []
+        numbers, rows, limit = 0, 0, self._most_rows(line[0][2]) if line else 0
         while line and (not batch or rows + line[0][2].rows <= limit):
             ticket = heapq.heappop(line)[2]
             self.waiting_rows -= ticket.rows
-            if self._is_due(ticket, now):
+            if ticket.waits(now):
                 batch.append(ticket)
                 rows += ticket.rows
+                numbers += ticket.numbers
         self._drop_empty_lines()
-        return batch
+        return Batch(batch, numbers, bool(self._lines))
 
-    def _most_rows(self) -> int:
+    def _most_rows(self, first: Ticket) -> int:
         """Of a run: as many as can be run here, if any can; more would have to go elsewhere, and take as long a row."""
-        most = self.rules.max_batch_size
-        return min(most, max(1, int(self.short_ns / self._row_ns))) if 0 < self._row_ns <= self.short_ns else most
+        most, row_ns = self.rules.max_batch_size, self._pace.number_ns * first.numbers / (first.rows or 1)
+        return min(most, max(1, int(self.short_ns / row_ns))) if 0 < row_ns <= self.short_ns else most
 
     def _next_line(self, now: int) -> _Line | None:
         """The first, by its head, of the lines that may not wait for more; if all may, wake up when one no longer may.
@@ -205,7 +232,7 @@ class Batcher:
         Callers that left and requests that are too late leave the heads of the lines.
         """
         for line in self._lines.values():
-            while line and not self._is_due(line[0][2], now):
+            while line and not line[0][2].waits(now):
                 self.waiting_rows -= heapq.heappop(line)[2].rows
         self._drop_empty_lines()
         lefts = []
@@ -233,60 +260,14 @@ class Batcher:
         for key in [key for key, line in self._lines.items() if not line]:
             del self._lines[key]
 
-    def _is_due(self, ticket: _Ticket, now: int) -> bool:
-        if ticket.answer.done():
-            return False
-        if ticket.left():
-            ticket.fail(ClientLeft())
-            return False
-        if ticket.deadline_ns is not None and now > ticket.deadline_ns:
-            waited = (now - ticket.arrived_ns) // 1000
-            ticket.fail(QueueTimeout(f"Request timeout expired: it waited {waited} µs"))
-            return False
-        return True
-
-    def _hand_out(self, outcomes: Sequence[Outcome]) -> None:
-        for batch, result in outcomes:
+    def _hand_out(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
+        for tickets, result in outcomes:
             if isinstance(result, Exception):
-                batch[0].fail(result)
+                for ticket in tickets:
+                    ticket.fail(result)
                 continue
-            measured = result.infer_ns / max(1, result.rows)
-            self._row_ns = measured if self._row_ns == float("inf") else 0.8 * self._row_ns + 0.2 * measured
-            for ticket, part in zip(batch, _parts(batch, result), strict=True):
+            numbers = batch.numbers if len(outcomes) == 1 else sum([ticket.numbers for ticket in tickets])
+            self._pace.add(result.infer_ns, result.rows, numbers, full=batch.full)
+            for ticket, part in zip(tickets, parts(tickets, result), strict=True):
                 if not ticket.answer.done():
                     ticket.answer.set_result(part)
-
-
-def _outcomes(batch: Sequence[_Ticket]) -> list[Outcome]:
-    """Run a batch, in halves if it fails; callers that have left are not run for."""
-    batch = [ticket for ticket in batch if not ticket.answer.done()]
-    if not batch:
-        return []
-    try:
-        return [(batch, batch[0].run(_merged(batch), len(batch) > 1))]
-    except Exception as error:
-        if len(batch) == 1:
-            return [(batch, error)]
-        middle = len(batch) // 2
-        return _outcomes(batch[:middle]) + _outcomes(batch[middle:])
-
-
-def _merged(batch: Sequence[_Ticket]) -> Feeds:
-    """The inputs of all requests, one below the other."""
-    if len(batch) == 1:
-        return batch[0].feeds
-    return {name: np.concatenate([ticket.feeds[name] for ticket in batch]) for name in batch[0].feeds}
-
-
-def _parts(batch: Sequence[_Ticket], whole: Execution) -> Iterator[Execution]:
-    """Each request's part: its own rows, as views; the run is counted with the first."""
-    if len(batch) == 1:
-        yield whole.after(whole.started_ns - batch[0].arrived_ns)
-        return
-    start = 0
-    for ticket in batch:
-        rows = {name: array[start : start + ticket.rows] for name, array in whole.outputs.items()}
-        sizes = () if start else whole.batch_sizes
-        queue_ns = whole.started_ns - ticket.arrived_ns
-        yield Execution(rows, ticket.rows, sizes, whole.infer_ns, whole.started_ns, queue_ns)
-        start += ticket.rows

@@ -5,6 +5,7 @@ run and encoded in less. So short work is done in the loop, and only what is lon
 is short is the caller's to say, but for runs of models, which the batcher measures.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -66,4 +67,4 @@ class Scheduler:
         """Answer all that wait, and take no more."""
         for batcher in list(self._batchers.values()):
             await batcher.close()
-        self.pool.close()
+        await asyncio.to_thread(self.pool.close)  # a call that hangs must not hang the loop too

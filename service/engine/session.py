@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from onnx import helper
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from service.errors import ModelFailed, ModelUnavailable
+from service.engine.runs import RUNS
+from service.errors import DeviceFailed, ModelFailed, ModelUnavailable, RunStopped, ServiceError
 
 Tensor: TypeAlias = NDArray[Any]
 
@@ -192,18 +193,23 @@ class Session:
         Raises:
             ModelFailed: the model fails on this input; the runtime's own words.
             ModelUnavailable: the run was stopped at the limit.
+            RunStopped: the run was told to stop by whoever watches `RUNS`.
+            DeviceFailed: the GPU no longer works.
         """
         if limit_s is None:
-            return self._run(feeds, None)
+            options = ort.RunOptions()  # one for each run: to stop one must not stop another
+            RUNS.begin(options)
+            try:
+                return self._run(feeds, options)
+            finally:
+                RUNS.end(options)
         with _deadline(limit_s) as options:
             try:
                 return self._run(feeds, options)
-            except ModelFailed as error:
-                if options.terminate:
-                    raise ModelUnavailable(f"a run took more than {limit_s} s and was stopped") from error
-                raise
+            except RunStopped as error:
+                raise ModelUnavailable(f"a run took more than {limit_s} s and was stopped") from error
 
-    def _run(self, feeds: Mapping[str, Tensor], options: ort.RunOptions | None) -> dict[str, Tensor]:
+    def _run(self, feeds: Mapping[str, Tensor], options: ort.RunOptions) -> dict[str, Tensor]:
         try:
             if self._has_bfloat16:
                 values = {name: _to_value(array) for name, array in feeds.items()}
@@ -211,8 +217,18 @@ class Session:
             else:
                 found = self._session.run(None, feeds, options)
         except ENGINE_ERRORS as error:
-            raise ModelFailed(f"the model fails on this input: {_in_words(error)}") from error
+            raise _failure(error, stopped=options.terminate) from error
+        RUNS.device_failures = 0
         return {output.name: result for output, result in zip(self.outputs, found, strict=True)}
+
+
+def _failure(error: Exception, *, stopped: bool) -> ServiceError:
+    """What an error of a run means to who asked for it."""
+    if stopped:
+        return RunStopped("the run of the model took too long and was stopped")
+    if RUNS.is_device_failure(str(error)):
+        return DeviceFailed("the device that the model runs on does not work")
+    return ModelFailed(f"the model fails on this input: {_in_words(error)}")
 
 
 @contextlib.contextmanager

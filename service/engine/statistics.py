@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from service.errors import ClientLeft, ModelFailed, QueueFull, QueueTimeout
+from service.errors import ClientLeft, DeadlineExceeded, ModelFailed, QueueFull, QueueTimeout, RunStopped
 from service.workers import histogram
 from service.workers.blocks import Block, added
 
@@ -173,11 +173,11 @@ class Statistics:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, QueueFull | QueueTimeout):
+    if isinstance(error, QueueFull | QueueTimeout | DeadlineExceeded):
         return "REJECTED"
     if isinstance(error, asyncio.CancelledError | ClientLeft):
         return "CANCELED"
-    return "BACKEND" if isinstance(error, ModelFailed) else "OTHER"
+    return "BACKEND" if isinstance(error, ModelFailed | RunStopped) else "OTHER"
 
 
 def _pair(pairs: Iterable[Sequence[int]]) -> dict[str, int]:

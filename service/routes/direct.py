@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.engine import callers
 from service.errors import ServiceError
 from service.routes import infer, models
 from service.routes.http import error_response, internal_error
@@ -67,6 +68,7 @@ class Direct:
         scope[ROUTE] = asked.route
         try:
             body = await read(receive, asked.length, asked.tail)
+            callers.arrived()
             response = await asked.answer(body, scope["state"]["services"])
         except ServiceError as error:
             response = error_response(error)

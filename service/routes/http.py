@@ -1,7 +1,8 @@
 """What every route needs of HTTP: content types, query strings, bodies, JSON answers. Nothing of models."""
 
+import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -62,6 +63,8 @@ def other_error(error: Exception, text: str, status: int) -> Response:
 
 JSON_TYPE = (b"content-type", JSON.encode())
 JOINED_BYTES = 2**16
+PIECE_BYTES = 2**18
+"""Of a multipart body, which are parsed in about a millisecond."""
 
 
 class Pieces(Response):
@@ -173,10 +176,22 @@ async def read_files(request: Request, limit: int) -> list[bytes]:
     if b"--" + boundary + b"--" not in body:  # the parser would silently drop the part that was cut
         raise BadRequest("the multipart body is truncated: its closing boundary is missing")
     try:
-        async with request.form(max_files=limit, max_fields=limit, max_part_size=2**20) as form:
-            return await _files(form)
-    except HTTPException as error:
-        raise BadRequest(f"the multipart body cannot be read: {error.detail}") from error
+        form = await MultiPartParser(
+            request.headers, _in_pieces(body), max_files=limit, max_fields=limit, max_part_size=2**20
+        ).parse()
+    except MultiPartException as error:
+        raise BadRequest(f"the multipart body cannot be read: {error.message}") from error
+    try:
+        return await _files(form)
+    finally:
+        await form.close()
+
+
+async def _in_pieces(body: bytes) -> AsyncGenerator[bytes, None]:
+    """So that other requests get their turn while a long body is parsed."""
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]
+        await asyncio.sleep(0)
 
 
 async def _files(form: FormData) -> list[bytes]:

@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.engine import callers
 from service.errors import BadRequest, PayloadTooLarge, ServiceError, quoted
 from service.routes.http import error_response
 
@@ -44,6 +45,8 @@ class BodyLimit:
             total += len(message.get("body", b""))
             if total > self._max_bytes:
                 raise self._too_large("the body is longer")
+            if not message.get("more_body"):
+                callers.arrived()
             return message
 
         async def closing(message: Message) -> None:

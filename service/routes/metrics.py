@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from anyio import to_thread
 from fastapi import APIRouter, Request
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -63,7 +64,7 @@ async def metrics(request: Request, services: Shared) -> Response:
     """Counters, histograms and gauges in Prometheus's text format, or in OpenMetrics' if `Accept` asks for it."""
     query(request, [])
     encode, content_type = choose_encoder(",".join(request.headers.getlist("accept")))
-    text = await services.pool.run(lambda: encode(_Collected(services)))
+    text = await to_thread.run_sync(lambda: encode(_Collected(services)))  # not in the pool: it may be what hangs
     return Response(text, media_type=content_type)
 
 
@@ -107,10 +108,9 @@ def _server(services: Services, standings: list[State]) -> Iterator[Metric]:
     yield GaugeMetricFamily("actserve_requests_in_flight", "HTTP requests that are being answered", in_flight)
     lag = max((standing["lag_seconds"] for standing in standings), default=0.0)
     yield GaugeMetricFamily("actserve_event_loop_lag_seconds", "How long the slowest worker's loop let us wait", lag)
-    blocks = [standing["longest_block_seconds"] for standing in standings if "longest_block_seconds" in standing]
-    if blocks:
-        text = "Longest time since its start that a worker's loop did nothing else"
-        yield GaugeMetricFamily("actserve_event_loop_longest_block_seconds", text, max(blocks))
+    block = max((standing["longest_block_seconds"] for standing in standings), default=0.0)
+    text = "The longest time for which a worker's loop did not move"
+    yield GaugeMetricFamily("actserve_event_loop_longest_block_seconds", text, block)
     yield from _process(standings)
 
 

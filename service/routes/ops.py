@@ -7,6 +7,7 @@ from dataclasses import asdict
 from hashlib import sha256
 
 import fastapi_offline
+from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import Response
@@ -53,6 +54,12 @@ async def device(request: Request, services: Shared) -> Response:
             "models": placed,
         }
     )
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def document(request: Request) -> Response:
+    """The OpenAPI document; to draw it up takes a good part of a second, once."""
+    return json_response(await to_thread.run_sync(request.app.openapi))
 
 
 @router.get("/docs", include_in_schema=False)

@@ -44,6 +44,6 @@ def of_both(second: Tensor) -> Tensor:
 
 
 def _prediction(row: Tensor, logits: Tensor, labels: tuple[str, ...], ranks: list[int]) -> dict[str, object]:
-    probabilities: Any = arrays.to_json(row)  # a list or an array
-    top = [{"label": labels[i], "index": i, "probability": probabilities[i]} for i in ranks]
-    return top[0] | {"top": top, "probabilities": probabilities, "logits": arrays.to_json(logits)}
+    best: Any = arrays.to_json(row[ranks])  # a list or an array
+    top = [{"label": labels[i], "index": i, "probability": p} for i, p in zip(ranks, best, strict=True)]
+    return top[0] | {"top": top, "probabilities": arrays.to_json(row), "logits": arrays.to_json(logits)}

@@ -6,6 +6,7 @@ from concurrent.futures import TimeoutError as NotInTime
 
 from service.engine.scheduler import Scheduler
 from service.engine.vitals import vitals
+from service.engine.watchdog import Watchdog
 from service.routes.traffic import Traffic
 from service.workers.workers import State
 
@@ -19,10 +20,13 @@ LIMIT_S = 0.5
 class Standing:
     """Reports what waits and what is answered. Called in another thread than the event loop's, which it asks."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, scheduler: Scheduler, traffic: Traffic) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, scheduler: Scheduler, traffic: Traffic, watchdog: Watchdog
+    ) -> None:
         self._loop = loop
         self._scheduler = scheduler
         self._traffic = traffic
+        self._watchdog = watchdog
 
     def __call__(self) -> State:
         """Look; empty if the event loop does not come to it."""
@@ -37,6 +41,7 @@ class Standing:
         waiting = self._scheduler.waiting()
         return {
             "lag_seconds": time.perf_counter() - asked,
+            "longest_block_seconds": self._watchdog.longest_block_s,
             "in_flight": self._traffic.in_flight,
             "waiting": [[model.name, str(model.version), requests, rows] for model, requests, rows in waiting],
         }

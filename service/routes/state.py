@@ -13,6 +13,7 @@ from service.engine.scheduler import Scheduler
 from service.engine.session import Device
 from service.engine.uploads import Uploads
 from service.engine.variants import Variants
+from service.engine.watchdog import Watchdog
 from service.logs import Log
 from service.routes.keys import Keys
 from service.routes.quota import Quota
@@ -42,6 +43,7 @@ class Services:
     drain: Drain
     uploads: Uploads | None
     """None while uploads are off."""
+    watchdog: Watchdog
 
 
 async def _services(request: Request) -> Services:

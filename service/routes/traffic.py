@@ -117,7 +117,7 @@ class Counted:
         started = time.perf_counter_ns()
         kept = Account(scope, receive, send)
         account.keep(kept)
-        callers.watch(_left(receive))
+        callers.watch(_left(receive), services.settings.deadline_seconds)
         traffic.in_flight += 1
         try:
             await self._app(scope, receive if kept.announced else kept.counted, kept.send)
@@ -132,7 +132,7 @@ def _close(kept: Account, traffic: Traffic, log: Log, ns: int) -> None:
     traffic.count(route, kept.status, ns)
     if kept.reason is not None:
         traffic.reject(kept.reason)
-    if kept.status == LEFT or callers.current()():
+    if kept.status == LEFT or callers.current().left():
         traffic.leave()
     if log.requests is not None:
         level = _level(route, kept.status)

@@ -68,9 +68,12 @@ async def server() -> Response:
 
 
 @router.get("/health/live", summary="Is the server alive?")
-async def live() -> Response:
-    """200 whenever the process answers."""
-    return json_response({"live": True})
+async def live(services: Shared) -> Response:
+    """200 whenever the process answers; 503 if it is about to end itself, with the reason."""
+    trouble = services.watchdog.trouble
+    return json_response(
+        {"live": True} if trouble is None else {"live": False, "error": trouble}, 503 if trouble else 200
+    )
 
 
 @router.get("/health/ready", summary="Is the server ready?")

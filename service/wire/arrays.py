@@ -28,6 +28,11 @@ Array: TypeAlias = NDArray[np.generic]
 DType: TypeAlias = np.dtype[np.generic]
 
 MAX_DIMENSIONS = 32
+MAX_MEMBERS = 2**17
+"""Of all objects of a JSON text together: they take a tenth of a second."""
+_LOOKED_AT = 2**18
+PIECE = 2**15
+"""Numbers that are written at once: about a millisecond."""
 NON_FINITE: Mapping[str, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 # The one float32 (and its negative) whose shortest decimal, 7.038531e-26, is not read back by way of float64: it lands
@@ -62,11 +67,25 @@ def parse_json(body: bytes | bytearray | memoryview, *, max_depth: int) -> objec
     if not body:
         raise BadRequest("the body is empty: expected JSON")
     check_depth(body, max_depth)
+    check_members(body)
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
         raise BadRequest(f"the body is not valid JSON: {exc}") from exc
     return value
+
+
+def check_members(body: bytes | bytearray | memoryview) -> None:
+    """Refuse what is mostly keys: a parser makes an object of each, and lets no other thread run until it has all.
+
+    Raises:
+        PayloadTooLarge: more colons than `MAX_MEMBERS`, in keys or in text.
+    """
+    count = 0
+    for start in range(0, len(body) if len(body) > MAX_MEMBERS else 0, _LOOKED_AT):
+        count += bytes(body[start : start + _LOOKED_AT]).count(b":")
+    if count > MAX_MEMBERS:
+        raise PayloadTooLarge(f"the JSON has more than {MAX_MEMBERS} members, or colons in its texts")
 
 
 def dumps(obj: object) -> bytes:
@@ -249,6 +268,10 @@ def _to_utf8(flat: Iterable[object], place: Callable[[int], str]) -> list[bytes]
 
 def to_json(array: Array) -> object:
     """Return what `dumps` writes as nested numbers (or booleans), non-finite ones as the strings of NON_FINITE."""
+    return _to_json(array) if array.size <= PIECE else orjson.Fragment(_in_pieces(array, _to_json))
+
+
+def _to_json(array: Array) -> object:
     numbers = _fewest_digits(array)
     if numbers.dtype.kind == "f":
         flat = numbers.ravel()
@@ -266,7 +289,21 @@ def to_json_flat_null(array: Array) -> object:
     """
     if array.dtype.kind == "O":
         return [_to_text(value) for value in array.ravel()]
-    return _fewest_digits(array).ravel()  # orjson itself writes null for what is not finite
+    flat = array.ravel()
+    return _fewest_digits(flat) if flat.size <= PIECE else orjson.Fragment(_in_pieces(flat, _fewest_digits))
+
+
+def _in_pieces(array: Array, convert: Callable[[Array], object]) -> bytes:
+    """The JSON of many numbers. While orjson writes no other thread runs, the event loop's neither: so not all at once.
+
+    orjson itself writes null for what is not finite.
+    """
+    each = array.size // len(array)
+    if each > PIECE:
+        return b"[" + b",".join([_in_pieces(part, convert) for part in array]) + b"]"
+    step = PIECE // each
+    pieces = [dumps(convert(array[start : start + step]))[1:-1] for start in range(0, len(array), step)]
+    return b"[" + b",".join(pieces) + b"]"
 
 
 def _to_text(value: object) -> str:

@@ -20,6 +20,7 @@ from service.errors import BadRequest, quoted
 from service.wire import arrays, datatypes, v2_json, v2_parameters
 from service.wire.arrays import Array, describe
 from service.wire.datatypes import Datatype
+from service.wire.v2_pieces import Numbers
 
 _PREFIX_BYTES = 4  # the length before each element of BYTES
 
@@ -88,7 +89,7 @@ def read_input(item: Mapping[str, object], name: str, tail: Tail, *, max_element
 def _from_json(data: object, datatype: Datatype, shape: tuple[int, ...], at: str, max_elements: int) -> Array:
     if data is None:
         raise BadRequest(f"{at}: data is missing, and binary_data_size among its parameters too")
-    if not isinstance(data, list | simdjson.Array):
+    if not isinstance(data, list | simdjson.Array | Numbers):
         raise BadRequest(f"{at}: data is {describe(data)}, expected a list")
     if not datatype.has_json:
         raise BadRequest(f"{at}: {datatype.name} is not read from JSON: send it as binary data, with binary_data_size")

@@ -11,16 +11,18 @@ orjson refuses it) and an object that has a key twice (simdjson finds the first,
 import contextlib
 import math
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 import simdjson
 
-from service.wire import arrays
+from service.errors import BadRequest
+from service.wire import arrays, v2_pieces
 from service.wire.arrays import Array, DType
 from service.wire.depth import check_depth
+from service.wire.v2_pieces import Numbers
 
-Data: TypeAlias = list[object] | simdjson.Array
+Data: TypeAlias = list[object] | simdjson.Array | Numbers
 
 # simdjson counts an array's elements in 24 bits and stops at the top, and pysimdjson 7.0.2 makes its lists of that size
 # and writes past their end. An element and its comma are two bytes: a shorter document cannot have so many.
@@ -33,9 +35,34 @@ _INPUT = ("name", "datatype", "shape", "parameters", "data")
 def parse(body: bytes | bytearray | memoryview, *, max_depth: int) -> object:
     """Read the JSON of a request: what `arrays.parse_json` returns, without the members that V2 does not know.
 
-    Each `data` of an input may be a `simdjson.Array`; it is for `tensor` alone.
+    Each `data` of an input may be a `simdjson.Array` or `Numbers`; it is for `tensor` alone.
     """
     check_depth(body, max_depth)
+    arrays.check_members(body)
+    if len(body) >= v2_pieces.LEAST_BYTES:
+        rest, numbers = v2_pieces.taken_out(body)
+        with contextlib.suppress(ValueError, RuntimeError, BadRequest):
+            if numbers:
+                return _put_back(_parse(rest, max_depth), numbers)
+    return _parse(body, max_depth)
+
+
+def _put_back(request: object, numbers: list[Numbers]) -> object:
+    """Each list of numbers as the `data` of its input; an error if one was elsewhere."""
+    inputs = request.get("inputs") if isinstance(request, dict) else None
+    places = [item for item in inputs if isinstance(item, dict)] if isinstance(inputs, list) else []
+    left = set(range(len(numbers)))
+    for item in places:
+        number = v2_pieces.number_of(item.get("data"))
+        if number is not None:
+            left.discard(number)
+            item["data"] = numbers[number]
+    if left:
+        raise ValueError("a list of numbers is not where it is expected")
+    return request
+
+
+def _parse(body: bytes | bytearray | memoryview, max_depth: int) -> object:
     if len(body) < _MAX_BYTES and body[:3] != _BYTE_ORDER_MARK:
         with contextlib.suppress(ValueError, RuntimeError):
             # A parser must not be shared by threads nor used again while its documents live. A new one costs 0.2 µs
@@ -46,6 +73,11 @@ def parse(body: bytes | bytearray | memoryview, *, max_depth: int) -> object:
 
 def tensor(data: Data, dtype: DType, *, name: str, max_elements: int, shape: Sequence[int]) -> Array:
     """Read an array from the `data` of an input; arguments and errors are those of `arrays.from_json`."""
+    if isinstance(data, Numbers):
+        values = _in_pieces(data, dtype, math.prod(shape))
+        if values is not None:
+            return values.reshape(tuple(shape))
+        data = cast("list[object]", _list(data))
     if isinstance(data, simdjson.Array):
         numbers = _numbers(data, dtype)
         if numbers is not None and numbers.size == math.prod(shape):
@@ -83,6 +115,31 @@ def _plain(value: object) -> object:
     if isinstance(value, simdjson.Object):
         return value.as_dict()
     return value.as_list() if isinstance(value, simdjson.Array) else value
+
+
+def _list(data: Numbers) -> object:
+    """What was no plain list of numbers, read as it always is; an error tells the place in the body."""
+    depth = len(data.body)  # that of the whole body was looked at
+    try:
+        return arrays.parse_json(b"[%s]" % data.text, max_depth=depth)
+    except BadRequest:
+        return arrays.parse_json(data.body, max_depth=depth)
+
+
+def _in_pieces(data: Numbers, dtype: DType, count: int) -> Array | None:
+    """So many numbers, read one piece after the other; None if there are not so many, or one of them does not fit."""
+    values: Array = np.empty(count, dtype)
+    end = 0
+    parser = simdjson.Parser()  # for one piece after the other: its memory is in the processor's cache by then
+    with contextlib.suppress(ValueError, RuntimeError):
+        for piece in data.pieces():
+            numbers = _numbers(cast("simdjson.Array", parser.parse(piece)), dtype)
+            if numbers is None or end + numbers.size > count:
+                return None
+            start, end = end, end + numbers.size
+            values[start:end] = numbers
+        return values if end == count else None
+    return None
 
 
 def _numbers(data: simdjson.Array, dtype: DType) -> Array | None:

@@ -98,3 +98,24 @@ def answer(found: Repository, name: str = "m", version: str | None = None) -> fl
 
 
 Load = Callable[[Path, int, Overrides], Model]
+
+
+def counting() -> bytes:
+    """y = x + n, by a loop of n = max(x) rounds: an endless one, as far as anybody waits, if a client asks for 1e15."""
+    scalar, bool_ = TensorProto.FLOAT, TensorProto.BOOL
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Add", ["v", "one"], ["w"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", bool_, []),
+            helper.make_tensor_value_info("v", scalar, None),
+        ],
+        [helper.make_tensor_value_info("on", bool_, []), helper.make_tensor_value_info("w", scalar, None)],
+    )
+    return serialised(
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Cast", ["most"], ["n"], to=TensorProto.INT64),
+        helper.make_node("Loop", ["n", "true", "x"], ["y"], body=body),
+        constants=[helper.make_tensor("true", bool_, [], [True]), helper.make_tensor("one", scalar, [], [1.0])],
+    )

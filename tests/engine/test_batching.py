@@ -34,6 +34,7 @@ class Model:
         self.widths: list[int] = []
         self.merged: list[bool] = []
         self.clock = clock or Clock()
+        self.row_ns = 1_000_000
 
     def __call__(self, feeds: Feeds, merged: bool) -> Execution:
         x = feeds["x"]
@@ -42,7 +43,7 @@ class Model:
         self.merged.append(merged)
         if (x == 13).any():
             raise BadRequest("13")
-        return Execution({"y": -x}, len(x), (len(x),), len(x) * 1_000_000, self.clock())
+        return Execution({"y": -x}, len(x), (len(x),), len(x) * self.row_ns, self.clock())
 
     @property
     def sizes(self) -> list[int]:

@@ -1,9 +1,11 @@
 """Sessions say where they run, and never run elsewhere than was asked for without saying so."""
 
 import os
+import queue
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,11 +14,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from service.engine import session
+from service.engine.runs import RUNS, Stoppable
 from service.engine.session import CPU, CUDA, Device, DeviceUnavailable, Session, detect
-from service.errors import BadRequest, ModelUnavailable
-from tests.engine.making import node, serialised
+from service.errors import BadRequest, DeviceFailed, ModelUnavailable, RunStopped
+from tests.engine.making import counting, node, serialised
+from tests.serving import DEADLINE_S, eventually
 
 HAS_GPU = session.why_not_cuda() is None
 without_gpu = pytest.mark.skipif(HAS_GPU, reason="there is a GPU here")
@@ -175,6 +180,63 @@ def test_one_session_serves_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def filled(value: float) -> dict[str, np.ndarray]:
+    return {"x": np.full((1, 3), value, np.float32)}
+
+
+def hanging(loaded: Session) -> Stoppable:
+    """Begin a run that does not end, in another thread; what came of it is told by `ended`."""
+    threading.Thread(target=lambda: ended.put(outcome(loaded))).start()
+    eventually(lambda: len(RUNS.under_way()) == 1)
+    (options,) = RUNS.under_way()
+    return options
+
+
+ended: "queue.Queue[str]" = queue.Queue()
+
+
+def outcome(loaded: Session) -> str:
+    try:
+        loaded.run(filled(1e15))
+    except RunStopped as error:
+        return error.text
+    return "it has ended by itself"
+
+
+def test_a_run_that_hangs_stops_when_told_to_and_the_next_is_right() -> None:
+    """F15. Others that run at the time go on."""
+    loaded = Session.load(counting(), Device.cpu())
+    for _ in range(3):
+        options = hanging(loaded)
+        assert loaded.run(filled(2))["y"].tolist() == [[4, 4, 4]]
+        options.terminate = True
+        assert ended.get(timeout=DEADLINE_S) == "the run of the model took too long and was stopped"
+        assert loaded.run(filled(3))["y"].tolist() == [[6, 6, 6]]
+        assert not RUNS.under_way()
+
+
+class Broken:
+    """A session of the runtime on a GPU that has failed once."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def run(self, *_: object) -> list[np.ndarray]:
+        raise ort_errors.Fail(self.text)
+
+
+def test_a_broken_device_is_counted_until_a_run_works() -> None:
+    """F14."""
+    loaded = Session.load(model(), Device.cpu())
+    broken = replace(loaded, _session=Broken("CUDA failure 700: an illegal memory access was encountered ; GPU=0"))
+    for count in (1, 2):
+        with pytest.raises(DeviceFailed, match="the device that the model runs on does not work"):
+            broken.run({"x": np.zeros((1, 4), np.float32)})
+        assert RUNS.device_failures == count
+    loaded.run({"x": np.zeros((1, 4), np.float32)})
+    assert RUNS.device_failures == 0
 
 
 def test_nothing_else_imports_onnxruntime() -> None:

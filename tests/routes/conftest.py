@@ -94,7 +94,9 @@ def application(**settings: Any) -> Iterator[TestClient]:
     """A client of an application of its own, on the CPU, that logs no requests; the log is put back as it was."""
     before = list(LOGGER.handlers), LOGGER.propagate, LOGGER.level
     try:
-        made = create_app(Settings(**({"device": "cpu", "threads": 1, "request_log": False} | settings)))
+        own = {"device": "cpu", "threads": 1, "request_log": False}
+        own |= {"max_stall_seconds": 3600}  # its watchdog would end the tests too
+        made = create_app(Settings(**(own | settings)))
         with TestClient(made, raise_server_exceptions=False) as client:
             yield client
     finally:

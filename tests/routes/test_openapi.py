@@ -17,7 +17,7 @@ from service.settings import Settings
 from tests.routes.conftest import ADMIN, KEY, application
 from tests.routes.sending import answered
 
-PAGES = {"/", "/web/{name}", "/web/samples/{name}.jpg", "/docs", "/docs/{name}"}
+PAGES = {"/", "/web/{name}", "/web/samples/{name}.jpg", "/docs", "/docs/{name}", "/openapi.json"}
 TYPES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
 
 

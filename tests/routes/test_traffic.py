@@ -21,6 +21,7 @@ from service.errors import (
 from service.logs import Log, LogSettings
 from service.routes.account import LEFT
 from service.routes.traffic import ELSEWHERE, ROUTE, Counted, Traffic
+from service.settings import Settings
 from service.workers.together import Together
 from service.workers.workers import Alone
 from tests.routes.conftest import Running
@@ -72,6 +73,7 @@ class Served:
     def __init__(self, traffic: Traffic) -> None:
         self.traffic = traffic
         self.log = Log(LogSettings())
+        self.settings = Settings()
 
 
 def asked(traffic: Traffic, answer: list[Message], **scope: object) -> list[int]:

@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from service import __version__
 from service.activations.catalogue import ACTIVATIONS
 from service.engine.session import Session
+from tests.routes.conftest import Running
 from tests.routes.sending import JPEG, answered, infer, refused, send, tensor
 
 X = np.array([[-2.0, -0.5, 0.0], [0.5, 1.0, 4.0]])
@@ -32,6 +33,14 @@ IMAGE = np.random.default_rng(11).standard_normal((2, 3, 32, 32)).astype(np.floa
 )
 def test_health_is_told(client: TestClient, path: str, answer: dict[str, Any]) -> None:
     assert answered(client.get(f"/v2/{path}")) == answer
+
+
+def test_a_worker_in_trouble_is_not_live_and_says_why(running: Running) -> None:
+    watchdog = running.services.watchdog
+    watchdog.close()
+    watchdog.trouble = "the event loop has not moved for 10.0 s"
+    response = running.client.get("/v2/health/live")
+    assert (response.status_code, response.json()) == (503, {"live": False, "error": watchdog.trouble})
 
 
 def test_the_server_names_the_extensions_that_it_has(client: TestClient) -> None:

@@ -13,6 +13,7 @@ import pytest
 from service.engine.pool import Pool
 from service.engine.scheduler import Scheduler
 from service.routes import infer as infer_route
+from service.routes.targets import all_served
 from tests.routes.conftest import Running
 from tests.routes.sending import answered, infer, refused, tensor
 
@@ -105,10 +106,24 @@ def test_while_every_thread_is_busy_a_request_waits_and_all_else_is_answered(run
             "trace/setting",
         ):
             assert running.client.get(f"/v2/{path}").status_code == 200
+        assert running.client.get("/metrics").status_code == 200
         assert running.client.post("/v2/repository/index").status_code == 200
         assert not waiting.done()
         release.set()
         assert answered(waiting.result(30))["outputs"][0]["data"] == [0.0]
+
+
+@pytest.mark.parametrize("name", ["relu", "grow"])
+def test_what_still_waits_at_the_servers_deadline_is_504(running: Running, name: str) -> None:
+    """For a thread, or for a run that waits for one."""
+    running.use(settings=running.services.settings.model_copy(update={"deadline_seconds": 0.05}))
+    with every_thread_busy(running):
+        text = refused(infer(running.client, name, tensor(np.array([-3.0])) if name == "grow" else X), 504)
+    assert text == "the request was not begun before the server's deadline and has been dropped"
+    (counts,) = (target.statistics.counts() for target in all_served(running.services) if target.name == name)
+    assert counts.failures == {"REJECTED": 1, "CANCELED": 0, "BACKEND": 0, "OTHER": 0}
+    running.use(settings=running.services.settings.model_copy(update={"deadline_seconds": 0.0}))
+    assert answered(infer(running.client, "relu", X))
 
 
 def test_the_time_in_the_queue_is_counted(running: Running) -> None:

@@ -5,7 +5,7 @@ import json
 import math
 import time
 import tracemalloc
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -432,3 +432,13 @@ def test_pickled_objects_are_neither_read_nor_written() -> None:
 def test_what_is_not_npy_is_refused(body: bytes) -> None:
     with pytest.raises(BadRequest, match="npy"):
         arrays.read_npy(body, max_elements=MANY)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_what_is_mostly_keys_is_refused(kind: Any) -> None:
+    """Three million of them would hold up everybody for seconds."""
+    most = arrays.MAX_MEMBERS
+    body = kind(b"[" + b'{"":0},' * (most - 1) + b'{"":0}]')
+    assert len(cast("list[object]", arrays.parse_json(body, max_depth=9))) == most
+    with pytest.raises(PayloadTooLarge, match="the JSON has more than 131072 members"):
+        arrays.parse_json(kind(b"[" + b'{"":0},' * most + b'{"":0}]'), max_depth=9)
