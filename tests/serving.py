@@ -45,18 +45,26 @@ def command() -> list[str]:
 
 
 @contextmanager
-def serving(log: Path | None = None, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(
+    log: Path | None = None, more: Mapping[str, str] | None = None, **settings: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server that answers, and its address; ended afterwards if the test has not ended it.
 
     Args:
         log: where its messages go; a pipe if not given, which a server that says much would fill.
+        more: further variables of its environment.
     """
     port = free_port()
     settings = {"device": "cpu", "threads": "1", "port": str(port)} | settings
     with (
         contextlib.nullcontext(subprocess.PIPE) if log is None else log.open("w") as errors,
         subprocess.Popen(
-            command(), cwd=ROOT, env=environment(settings), stderr=errors, text=True, start_new_session=True
+            command(),
+            cwd=ROOT,
+            env=environment(settings) | dict(more or {}),
+            stderr=errors,
+            text=True,
+            start_new_session=True,
         ) as process,
     ):
         try:
@@ -89,9 +97,9 @@ def wait_until_it_answers(process: subprocess.Popen[Any], address: str) -> None:
     pytest.fail(f"the server does not answer; exit code {process.poll()}")
 
 
-def eventually(fact: Callable[[], bool]) -> None:
+def eventually(fact: Callable[[], bool], within_s: float = DEADLINE_S) -> None:
     """Wait until it is so; a test fails that waits too long."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + within_s
     while not fact():
         assert time.monotonic() < deadline
         time.sleep(0.02)  # between two looks at another process; there is no event to wait for

@@ -274,12 +274,16 @@ def _placement(session: ort.InferenceSession) -> dict[str, int]:
     return counts
 
 
+# Where in the runtime's own source it failed: file and line, and the function with its arguments, as GCC writes it.
+_PLACE = re.compile(r"(?<![\w.])/[\w./+-]+:\d+ (?:[^()]*::[^()]*\([^()]*\)(?: const)?(?: \[with [^\]]*\])? ?)?")
+
+
 def _in_words(error: Exception) -> str:
-    """The runtime's message in one line, without its code, its advice to the programmer, and the server's paths."""
+    """The runtime's message in one line, without its code, its advice to the programmer, its and the server's paths."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
     text = text.removesuffix(" Please fix either the inputs/outputs or the model.")
-    return re.sub(r"(?<![\w.])/[\w./+-]+(:\d+)?", "…", text)
+    return re.sub(r"(?<![\w.])/[\w./+-]+(:\d+)?", "…", _PLACE.sub("", text))
 
 
 def _probe() -> bytes:

@@ -1,0 +1,31 @@
+"""Q07: what is no key, on every kind of route, of a server that asks for keys."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hostile import queries
+from tests.hostile.answering import LIVE, Server, running
+from tests.hostile.cases import KEY, Case
+from tests.hostile.heads import APPLY, INFER
+from tests.hostile.pending import marked
+
+CASES = [case for path in (INFER, APPLY, queries.PREDICT) for case in queries.keys(path, (401, 403), "Q07 of the API,")]
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("guarded")
+    with running(
+        folder, check=False, repository=str(repository), api_keys="first key,second key", admin_key=KEY
+    ) as server:
+        yield server
+
+
+@pytest.mark.parametrize("case", marked(CASES))
+def test_what_is_no_key_opens_nothing(guarded: Server, case: Case) -> None:
+    (answer,) = guarded.exchange(*case.sent)
+    guarded.check_answer(case, [], answer)
+    assert guarded.one(*LIVE).status == 200
+    guarded.check_log()
