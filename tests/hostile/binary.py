@@ -71,7 +71,8 @@ CASES = [
     *(_sized(f"B05 {short(size)}", size, PAIR) for size in (-8, 8.0, "8", True, None, 2**63, 2**64)),
     Case("B06 data and a size",
          binary("relu", *request(binary_input("FP32", [1, 2], 8) | {"data": [1, 2]}, raw=PAIR)), (400,)),
-    *map(_texts, (b"\xff\xff\xff\xff", b"\x05\0\0\0ab", b"\x01\0\0", bytes(8), b"\x01\0\0\0\xff", b"\x01\0\0\0\x80", b"")),
+    *(_texts(bytes.fromhex(raw))
+      for raw in ("ffffffff", "05000000 6162", "010000", "00000000 00000000", "01000000 ff", "01000000 80", "")),
     _texts(b"\x01\0\0\0a", 2),
     Case("B08 2 for a boolean",
          binary("echo_bool", *request(binary_input("BOOL", [1, 2], 2), raw=b"\1\2")), (400,)),
@@ -82,5 +83,5 @@ CASES = [
         for length in (len(PLAIN) + 1, 100 * len(PLAIN), 10**17)
     ),
     Case("B13 unknown output", binary("relu", *_asking({"name": "z", "parameters": {"binary_data": True}})), (400,)),
-    *(Case(f"B04 cut at {end}", binary("relu", GOOD[:end], GOOD_LENGTH), (400,)) for end in range(0, len(GOOD), 7)),
+    *(Case(f"B04 cut at {end}", binary("relu", GOOD[:end], GOOD_LENGTH), (400,)) for end in range(len(GOOD))),
 ]  # fmt: skip

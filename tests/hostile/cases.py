@@ -81,8 +81,9 @@ def segment(name: str) -> str:
 
 
 def short(value: object, length: int = 30) -> str:
-    """For ids: ASCII, without blanks."""
-    return ascii(value)[:length].replace(" ", "·")
+    """For ids: ASCII, without blanks; of what is longer the beginning, and how long it is."""
+    shown = ascii(value)
+    return (shown if len(shown) <= length else f"{shown[:length]}…{len(shown)}").replace(" ", "·")
 
 
 def _bytes(text: str | bytes) -> bytes:

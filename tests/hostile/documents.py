@@ -5,9 +5,11 @@ import json
 import zlib
 from collections.abc import Callable
 
+import numpy as np
+
 from tests.hostile.cases import ADMIN, Answer, Case, post, short
 from tests.hostile.heads import APPLY, INFER, LIMIT_BYTES
-from tests.routes.sending import JSON, POST_ROUTES
+from tests.routes.sending import JSON, NPY, POST_ROUTES, to_npy
 
 INDEX, LOAD = "/v2/repository/index", "/v2/repository/models/cnn-relu/load"
 ALL_ROUTES = (*POST_ROUTES, "/v1/models/cnn-relu/inspect", "/v1/compare/models", "/v1/compare/activations")
@@ -167,6 +169,8 @@ ANSWERED = [
          holds=_data_is(1.0)),
     Case("J14 slow to match", post(APPLY, b'{"data": 1}', 'application/x-www-form-urlencoded; !="' + "\\" * 10_000),
          (415,), cpu_seconds=0.1),
+    Case("J14 pickled objects in .npy", post(APPLY, to_npy(np.array([{"a": 1}], object)), NPY), (400,),
+         "the .npy dtype is"),
     Case("J16 unknown member of /v2", post(INFER, GOOD_INFER[:-1] + b', "colour": 1}'), (200,),
          holds=_output_is(0.0, 2.0)),
     Case("J16 unknown member of /v1", post(APPLY, b'{"data": 1, "colour": 1}'), (400,), "unknown member 'colour'"),

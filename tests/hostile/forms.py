@@ -76,7 +76,7 @@ def _told(answer: Answer) -> bool:
 
 CASES = [
     *(
-        Case(f"{name} {path}", form(body, boundary or (b"boundary=xYz" if boundary is None else b""), path, b""), (400,),
+        Case(f"{name} {path}", form(body, b"boundary=xYz" if boundary is None else boundary, path, b""), (400,),
              holds=_told)
         for name, (body, boundary) in MALFORMED.items()
         for path in (PREDICT, APPLY)

@@ -13,10 +13,11 @@ LEGAL = ("model123", "model.version1", "model-1_x", "CON", "x" * 128, "canary")
 CANARY = ("../canary", "..%2fcanary", "../repository/../canary", "./canary")
 
 HOSTILE = (
-    "..", ".", " ", "\t", "\n", "../etc", "a/../b", "../../etc/passwd", "model/..", "/etc/passwd", "model/sub", "model/",
-    " ..", ".. ", "%2e%2e", "%2e%2e%2f", "%252e%252e%252f", "..%5c", "..\\", "a\0b", "a\0.onnx", "~root", "$HOME",
-    ";id", "$(id)", "`id`", "{0.__class__}", "%s%n", "x" * 129, "x" * 256, "x" * 10_000, "．．", "..\u2215", "\u202ename",
-    "😀", "-rf", ".hidden", "model;v=1", "http:///?/../..", "http:///#/../..", "\x1b[31m", "😀" * 500, *CANARY,
+    "..", ".", " ", "\t", "\n", "../etc", "a/../b", "../../etc/passwd", "model/..", "/etc/passwd", "model/sub",
+    "model/", " ..", ".. ", "%2e%2e", "%2e%2e%2f", "%252e%252e%252f", "..%5c", "..\\", "a\0b", "a\0.onnx", "~root",
+    "$HOME", ";id", "$(id)", "`id`", "{0.__class__}", "%s%n", "x" * 129, "x" * 256, "x" * 10_000, "．．", "..\u2215",
+    "\u202ename", "😀", "-rf", ".hidden", "model;v=1", "http:///?/../..", "http:///#/../..", "\x1b[31m", "😀" * 500,
+    *CANARY,
 )  # fmt: skip
 """List P; the longest name that a head has room for is ten thousand characters."""
 

@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import pytest
 
 PARSER = (
-    "H01", "H02", "H03", "H08", "H09", "H10", "H11", "H12", "H13", "H14", "H15", "H16", "H24", "H37", "H33 BREW", "H33 CONNECT",
-    "H35 authority", "Q05 request id with ANSI", "M03 control", "P 64 kB",
+    "H01", "H02", "H03", "H08", "H09", "H10", "H11", "H12", "H13", "H14", "H15", "H16", "H24", "H37", "H33 BREW",
+    "H33 CONNECT", "H35 authority", "Q05 request id with ANSI", "M03 control", "P 64 kB",
 )  # fmt: skip
 """Refused by the parser, in plain text."""
 

@@ -65,7 +65,7 @@ def keys(path: str, status: tuple[int, ...], prefix: str = "Q07") -> list[Case]:
         "in the query": [],
     }
     return [
-        Case(f"{prefix} {name} {path}", post(path + ("?api_key=x" if not headers else ""), b"{}", JSON, *headers), status)
+        Case(f"{prefix} {name} {path}", post(path if headers else f"{path}?api_key=x", b"{}", JSON, *headers), status)
         for name, headers in wrong.items()
     ]  # fmt: skip
 

@@ -7,7 +7,7 @@ from tests.hostile.answering import Server, nothing_left
 from tests.hostile.cases import Case
 from tests.hostile.growth import ALLOWED_BYTES, growth
 from tests.hostile.pending import PENDING
-from tests.hostile.test_tables import SECTIONS
+from tests.hostile.sections import SECTIONS
 
 MAX_BYTES = 2**16
 """Larger requests are sent once, by the tables' own test."""

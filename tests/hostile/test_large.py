@@ -55,7 +55,7 @@ def test_a_bomb_is_not_unpacked(server: Server, path: str, encoding: str) -> Non
 
 @pytest.mark.parametrize("name", [name for name in pictures.PICTURES if name.startswith(("I02", "I03", "I04", "I09"))])
 def test_a_picture_that_would_be_large_costs_nothing(server: Server, name: str) -> None:
-    """I02, I03, I04, I09: refused from the header, or before the bomb in it is opened; 12000 × 12000 would be 144 MB."""
+    """I02, I03, I04, I09: refused before the bomb in it is opened; 12000 × 12000 pixels would be 144 MB."""
     content, statuses = pictures.PICTURES[name]
     with server.peak_growth() as peak:
         answer = server.one(*post(forms.PREDICT, content, PNG))

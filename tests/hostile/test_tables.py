@@ -2,22 +2,10 @@
 
 import pytest
 
-from tests.hostile import binary, documents, forms, heads, names, pictures, queries, tensors
 from tests.hostile.answering import Server
 from tests.hostile.cases import Case
 from tests.hostile.pending import marked
-
-SECTIONS = {
-    "H": heads.CASES,
-    "J": documents.CASES,
-    "T": tensors.CASES,
-    "B": binary.CASES,
-    "I": pictures.CASES,
-    "M": forms.CASES,
-    "Q": queries.CASES,
-    "P": names.CASES,
-}
-CASES = [case for cases in SECTIONS.values() for case in cases]
+from tests.hostile.sections import CASES
 
 
 @pytest.mark.parametrize("case", marked(CASES))
