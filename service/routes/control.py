@@ -28,6 +28,7 @@ router = APIRouter(prefix="/v2", tags=["Open Inference Protocol V2"])
 MAX_BODY_BYTES = 64 * 2**10
 """Of a control request: its JSON is read on the event loop, 64 kB in about half a millisecond."""
 
+
 def _admin_only(*statuses: int) -> dict[str, Any]:
     """For a route's decorator: `ADMIN_ONLY`, and further errors that this route may answer with."""
     further = {code: {"model": schemas.Error, "description": HTTPStatus(code).phrase} for code in statuses}

@@ -2,7 +2,7 @@
 
 from tests.hostile.answering import HORSE
 from tests.hostile.cases import ADMIN, Answer, Case, get, post, short
-from tests.hostile.heads import APPLY
+from tests.hostile.heads import APPLY, INFER
 from tests.routes.sending import JPEG, JSON
 
 PREDICT, CURVE = "/v1/models/cnn-relu/predict", "/v1/activations/relu/curve"
@@ -83,3 +83,6 @@ CASES = [
     *keys(LOAD, (401, 403)),
     Case("Q07 a key that is the admin's, with more", post(LOAD, b"{}", JSON, ADMIN + "x"), (403,)),
 ]  # fmt: skip
+
+KEYS = [case for path in (INFER, APPLY, PREDICT) for case in keys(path, (401, 403), "Q07 of the API,")]
+"""For a server that asks for keys everywhere."""

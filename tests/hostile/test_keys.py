@@ -8,10 +8,7 @@ import pytest
 from tests.hostile import queries
 from tests.hostile.answering import LIVE, Server, running
 from tests.hostile.cases import KEY, Case
-from tests.hostile.heads import APPLY, INFER
 from tests.hostile.pending import marked
-
-CASES = [case for path in (INFER, APPLY, queries.PREDICT) for case in queries.keys(path, (401, 403), "Q07 of the API,")]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +20,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Itera
         yield server
 
 
-@pytest.mark.parametrize("case", marked(CASES))
+@pytest.mark.parametrize("case", marked(queries.KEYS))
 def test_what_is_no_key_opens_nothing(guarded: Server, case: Case) -> None:
     (answer,) = guarded.exchange(*case.sent)
     guarded.check_answer(case, [], answer)
