@@ -38,7 +38,7 @@ def test_a_million_chunks_of_a_byte(server: Server, path: str) -> None:
     with nothing_left(server), server.peak_growth() as peak:
         answer = server.one(head("POST", path, CHUNKED, f"Content-Type: {JSON}"), chunks)
     assert answer.status == 200
-    assert server.cpu_seconds() - before < 20
+    assert server.cpu_seconds() - before < 5  # it takes 0.3 s
     assert peak[0] < 32 * MB
 
 
