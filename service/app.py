@@ -98,8 +98,10 @@ DESCRIPTION = """Activation functions, and the small CNNs trained with each of t
 """
 
 ERROR_ANSWERS: Mapping[int | str, Any] = {
-    code: {"model": schemas.Error, "description": HTTPStatus(code).phrase} for code in (400, 404, 413, 415, 503)
+    code: {"model": schemas.Error, "description": HTTPStatus(code).phrase}
+    for code in (400, 401, 403, 404, 408, 413, 415, 429, 431, 503, 504)
 }
+"""Those that any request may get: for what it holds, for its key, for the time it takes, for the load."""
 
 
 KEY_ANSWERS = {

@@ -51,6 +51,7 @@ def serving(
     *,
     trust: ssl.SSLContext | None = None,
     before: Sequence[str] = (),
+    more: Mapping[str, str] | None = None,
     **settings: str,
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server that answers, and its address; ended afterwards if the test has not ended it.
@@ -59,13 +60,19 @@ def serving(
         log: where its messages go; a pipe if not given, which a server that says much would fill.
         trust: for one that speaks TLS.
         before: what starts it, as a shell may do that gives it other files than ours.
+        more: further variables of its environment.
     """
     port = free_port()
     settings = {"device": "cpu", "threads": "1", "port": str(port), "lame_duck_seconds": "0"} | settings
     with (
         contextlib.nullcontext(subprocess.PIPE) if log is None else log.open("w") as errors,
         subprocess.Popen(
-            [*before, *command()], cwd=ROOT, env=environment(settings), stderr=errors, text=True, start_new_session=True
+            [*before, *command()],
+            cwd=ROOT,
+            env=environment(settings) | dict(more or {}),
+            stderr=errors,
+            text=True,
+            start_new_session=True,
         ) as process,
     ):
         try:
@@ -99,9 +106,9 @@ def wait_until_it_answers(process: subprocess.Popen[Any], address: str, trust: s
     pytest.fail(f"the server does not answer; exit code {process.poll()}")
 
 
-def eventually(fact: Callable[[], bool]) -> None:
+def eventually(fact: Callable[[], bool], within_s: float = DEADLINE_S) -> None:
     """Wait until it is so; a test fails that waits too long."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + within_s
     while not fact():
         assert time.monotonic() < deadline
         time.sleep(0.02)  # between two looks at another process; there is no event to wait for

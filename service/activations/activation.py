@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -88,16 +89,22 @@ class Parameter:
         try:
             return np.array(value, dtype=np.float64)
         except ValueError as error:
-            raise BadRequest(f"parameter {self.name!r}: the nested lists are ragged") from error
+            raise self._ragged() from error
 
     def _leaves(self, value: object) -> list[object]:
-        """Flatten nested lists level by level: a client chose their depth, and each level costs a pass."""
+        """Flatten nested lists level by level; no number is carried along beside lists that go deeper."""
         level = [value]
         for _ in range(MAX_DEPTH):
-            if not any(isinstance(item, list) for item in level):
+            lists = [item for item in level if isinstance(item, list)]
+            if not lists:
                 return level
-            level = [leaf for item in level for leaf in (item if isinstance(item, list) else [item])]
+            if len(lists) < len(level):
+                raise self._ragged()
+            level = list(chain.from_iterable(lists))
         raise BadRequest(f"parameter {self.name!r}: the lists are nested more than {MAX_DEPTH - 1} deep")
+
+    def _ragged(self) -> BadRequest:
+        return BadRequest(f"parameter {self.name!r}: the nested lists are ragged")
 
     def _refusal(self, value: object) -> BadRequest:
         return BadRequest(f"parameter {self.name!r}: got {quoted(value)}, expected {self.accepts()}")

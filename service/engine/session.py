@@ -290,13 +290,16 @@ def _placement(session: ort.InferenceSession) -> dict[str, int]:
     return counts
 
 
+# Where in the runtime's own source it failed: file and line, and the function with its arguments, as GCC writes it.
+_PLACE = re.compile(r"(?<![\w.])/[\w./+-]+:\d+ (?:[^()]*::[^()]*\([^()]*\)(?: const)?(?: \[with [^\]]*\])? ?)?")
+
+
 def _in_words(error: Exception) -> str:
     """The runtime's message in one line, without its code, its advice to the programmer, paths, and its own names."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
     text = text.removesuffix(" Please fix either the inputs/outputs or the model.")
-    text = re.sub(r"(?<![\w.])/[\w./+-]+(:\d+)?", "…", text)
-    return re.sub(r"… ([\w:*&<>]+ )?onnxruntime::[\w:~<>, *&]+\([^()]*\)( const)?", "…", text)
+    return re.sub(r"(?<![\w.])/[\w./+-]+(:\d+)?", "…", _PLACE.sub("", text))
 
 
 def is_about_memory(error: Exception) -> bool:

@@ -5,7 +5,8 @@ Reading is open; what changes the running service needs the admin key.
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated
+from http import HTTPStatus
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Path, Request
@@ -38,12 +39,14 @@ router = APIRouter(prefix="/v2", tags=["Open Inference Protocol V2"])
 MAX_BODY_BYTES = 64 * 2**10
 """Of a control request: its JSON is read on the event loop, 64 kB in about half a millisecond."""
 
+
+def _admin_only(*statuses: int) -> dict[str, Any]:
+    """For a route's decorator: `ADMIN_ONLY`, and further errors that this route may answer with."""
+    further = {code: {"model": schemas.Error, "description": HTTPStatus(code).phrase} for code in statuses}
+    return ADMIN_ONLY | {"responses": ADMIN_ONLY["responses"] | further}
+
+
 CnnName = Annotated[str, Path(description="A CNN's name.", openapi_examples=examples.path_examples("cnn-relu"))]
-
-
-LOAD = ADMIN_ONLY | {
-    "responses": ADMIN_ONLY["responses"] | {code: {"model": schemas.Error} for code in (409, 500, 501, 507)}
-}
 
 
 def _body(example: object) -> dict[str, object]:
@@ -70,7 +73,7 @@ def _indexed(entry: IndexEntry) -> dict[str, object]:
     summary="Load a model",
     openapi_extra=_body({}),
     response_class=Response,
-    **LOAD,
+    **_admin_only(409, 500, 501, 507),  # what is there already, a load that failed, what is left out of it, no room
 )
 async def load(name: CnnName, request: Request, services: Shared) -> Response:
     """Read the model's folder anew: new versions are loaded, gone ones dropped. Answers when that is done.
@@ -176,7 +179,12 @@ async def logging_settings(services: Shared) -> Response:
     return json_response(_logging(services))
 
 
-@router.post("/logging", summary="Change logging settings", openapi_extra=_body({"log_verbose_level": 0}), **ADMIN_ONLY)
+@router.post(
+    "/logging",
+    summary="Change logging settings",
+    openapi_extra=_body({"log_verbose_level": 0}),
+    **_admin_only(501),  # a file to log to
+)
 async def change_logging_settings(request: Request, services: Shared) -> Response:
     """Change what is logged; unknown members are ignored, as Triton ignores them."""
     asked = await _read(request, services)

@@ -84,8 +84,8 @@ class Guarded(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._check_head()
-        self._expect(BODY)
         super().on_headers_complete()
+        self._expect(BODY)
 
     def on_body(self, body: bytes) -> None:
         self._received += len(body)
@@ -184,11 +184,14 @@ class Guarded(HttpToolsProtocol):
         self._timer = self.loop.call_later(delay_s, self._look)
 
     def _refuse(self, error: ServiceError) -> None:
-        """Answer, unless an answer to this or an earlier request is due or under way, and close."""
+        """Answer and close; if an earlier request is being answered, close after that without a word."""
         if error.reason is not None:
             self._services.traffic.reject(error.reason)
-        is_open = self._reading == BODY and not self.pipeline and not self.cycle.response_started
-        if is_open or self.cycle is None or self.cycle.response_complete:
+        if self._is_ahead():
+            self.cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             response = error_response(error)
             head = [STATUS_LINE[response.status_code], b"connection: close\r\n"]
             fields = [*self.server_state.default_headers, *response.raw_headers]

@@ -23,7 +23,7 @@ from PIL import Image, ImageOps
 
 from service.errors import BadRequest, PayloadTooLarge, quoted
 from service.wire.arrays import Array, DType
-from service.wire.jpeg import Jpeg
+from service.wire.jpeg import MAX_SCANS, START, Jpeg, has_too_many_scans
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 CONTENT_TYPES: Mapping[str, str] = {
@@ -68,9 +68,11 @@ class Picture:
             name: what the picture is called in error texts.
 
         Raises:
-            BadRequest: not one of FORMATS.
+            BadRequest: not one of FORMATS, or a JPEG of many scans.
             PayloadTooLarge: too many pixels.
         """
+        if content.startswith(START) and has_too_many_scans(content):
+            raise BadRequest(f"{name} is a JPEG of more than {MAX_SCANS} scans")
         with _readable(name, max_pixels):
             image = Jpeg.read(content) or _opened(content)
             _check_size(image.width, image.height, max_pixels, max_side, name)

@@ -103,6 +103,17 @@ def test_a_runtime_error_with_bfloat16_is_a_bad_request_too() -> None:
         Session.load(bfloat16("Identity"), Device.cpu()).run({"x": np.zeros(3, ml_dtypes.bfloat16)})
 
 
+@pytest.mark.parametrize(("side", "reason"), [(2**20, "Failed to allocate memory"), (2**62, "Integer overflow")])
+def test_a_runtime_error_tells_nothing_of_the_runtimes_source(side: int, reason: str) -> None:
+    """It names the file and the function with its arguments where it failed."""
+    grow = serialised(node("ConstantOfShape"), inputs=[2], outputs=None, element=TensorProto.INT64)
+    proto = onnx.load_from_string(grow)
+    proto.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    with pytest.raises(BadRequest, match=rf"ConstantOfShape node\. Name:'' Status Message: {reason}") as failed:
+        Session.load(proto.SerializeToString(), Device.cpu()).run({"x": np.array([side, side])})
+    assert "::" not in failed.value.text
+
+
 def test_floats_where_bfloat16_is_wanted_are_refused() -> None:
     with pytest.raises(BadRequest, match="the model fails on this input"):
         Session.load(bfloat16("Identity"), Device.cpu()).run({"x": np.zeros((1, 3), np.float32)})

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -48,11 +49,11 @@ def test_every_route_stops_reading_at_the_limit(client: TestClient, settings: Se
     refused_safely(client.post(path, content=in_chunks(body), headers={"content-type": kind}), 413)
 
 
-def test_a_body_announced_too_long_is_refused_unread(client: TestClient) -> None:
-    headers = {"content-length": str(10 * 2**40)}
-    assert "the body has 10995116277760 bytes" in refused_safely(
-        send(client, "/v1/activations/relu", b"{}", JSON, headers=headers), 413
-    )
+@pytest.mark.parametrize("length", ["-1", "abc", "+5", "1e3", "0x5", "５".encode(), ""])
+def test_a_length_that_is_no_number_is_refused(client: TestClient, length: Any) -> None:
+    """The parser of a running server does so before; another's might not."""
+    headers = {"content-length": length}
+    refused_safely(send(client, "/v1/activations/relu", b'{"data": 1}', JSON, headers=headers), 400)
 
 
 def count_response(client: TestClient, way: str, count: int) -> httpx2.Response:

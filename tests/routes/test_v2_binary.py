@@ -190,95 +190,9 @@ def test_a_raw_picture_is_classified(client: TestClient) -> None:
     assert found == expected
 
 
-@pytest.mark.parametrize(
-    ("name", "raw", "text"),
-    [
-        ("total", bytes(8), "Raw request must only have 1 input (found 1) to be deduced but got 2 inputs"),
-        ("relu", bytes(8), "The shape of the raw input 'x' can not be deduced because"),
-        ("cube", bytes(239), "input 'x': the raw request has 239 bytes, expected 240"),
-        ("cube", bytes(480), "input 'x': the raw request has 480 bytes, expected 240"),
-        ("echo_fp32", bytes(3), "input 'x': the raw request has 3 bytes, expected a multiple of 4"),
-        ("grow", bytes(8), "input 'x': the raw request has 8 bytes, expected 4"),
-        ("echo_bytes", b"x", "For BYTE datatype raw input 'x', the model must have input shape [1]"),
-    ],
-)
-def test_a_raw_body_that_tells_too_little_is_refused(
-    plain_client: TestClient, name: str, raw: bytes, text: str
-) -> None:
-    """B03."""
-    assert refused_safely(infer_bytes(plain_client, name, raw, 0), 400).startswith(text)
-
-
 # --- hostile ----------------------------------------------------------------------------------------------------------
 
 GOOD, GOOD_LENGTH = request(binary_input("FP32", [1, 2], 8), raw=PAIR)
-
-
-@pytest.mark.parametrize(
-    ("size", "raw"),
-    [
-        pytest.param(8, PAIR[:-1], id="B04 too few bytes"),
-        pytest.param(8, b"", id="B04 no bytes"),
-        pytest.param(8, PAIR + b"x", id="B04 too many bytes"),
-        pytest.param(0, b"", id="B05 size 0"),
-        pytest.param(4, PAIR, id="B05 half the size"),
-        pytest.param(16, PAIR * 2, id="B05 twice the size"),
-        pytest.param(-8, PAIR, id="B05 negative"),
-        pytest.param(8.0, PAIR, id="B05 float"),
-        pytest.param("8", PAIR, id="B05 string"),
-        pytest.param(True, PAIR, id="B05 boolean"),
-        pytest.param(2**63, PAIR, id="B05 2**63"),
-        pytest.param(2**64, PAIR, id="B05 2**64"),
-    ],
-)
-def test_a_size_that_does_not_fit_is_refused(client: TestClient, size: Any, raw: bytes) -> None:
-    refused_safely(infer_bytes(client, "relu", *request(binary_input("FP32", [1, 2], size), raw=raw)), 400)
-
-
-def test_data_and_a_size_together_are_refused(client: TestClient) -> None:
-    """B06."""
-    both = binary_input("FP32", [1, 2], 8) | {"data": [1, 2]}
-    refused_safely(infer_bytes(client, "relu", *request(both, raw=PAIR)), 400)
-
-
-def test_a_size_without_the_length_of_the_json_is_refused(client: TestClient) -> None:
-    """B02."""
-    refused_safely(infer_bytes(client, "relu", GOOD), 400)
-    refused_safely(infer_bytes(client, "relu", GOOD[:GOOD_LENGTH]), 400)
-
-
-def test_a_length_of_all_that_is_there_is_no_fault(client: TestClient) -> None:
-    plain = b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [1]}]}'
-    assert answered(infer_bytes(client, "relu", plain, len(plain))) == answered(infer_bytes(client, "relu", plain))
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"\xff\xff\xff\xff",
-        b"\x05\0\0\0ab",
-        b"\x01\0\0",
-        b"\0\0\0\0\0\0\0\0",
-        b"\x01\0\0\0\xff",
-        b"\x01\0\0\0\x80",
-        b"",
-    ],
-)
-def test_texts_that_do_not_fit_are_refused(plain_client: TestClient, raw: bytes) -> None:
-    """B07, for one element; and ONNX's strings are UTF-8."""
-    refused_safely(
-        infer_bytes(plain_client, "echo_bytes", *request(binary_input("BYTES", [1, 1], len(raw)), raw=raw)), 400
-    )
-
-
-def test_bytes_that_are_no_boolean_are_refused(plain_client: TestClient) -> None:
-    """B08."""
-    refused_safely(infer_bytes(plain_client, "echo_bool", *request(binary_input("BOOL", [1, 2], 2), raw=b"\1\2")), 400)
-
-
-def test_a_binary_request_cut_anywhere_is_400(client: TestClient) -> None:
-    for end in range(len(GOOD)):
-        refused_safely(infer_bytes(client, "relu", GOOD[:end], GOOD_LENGTH), 400)
 
 
 @settings(max_examples=300, deadline=None)

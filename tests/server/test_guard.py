@@ -209,21 +209,36 @@ def test_the_time_of_the_answer_is_not_the_clients() -> None:
     guarding(work, slow)
 
 
-def test_an_answer_under_way_is_not_followed_by_another() -> None:
-    """What comes after it is no request, so the connection is closed without a word."""
+def test_what_is_no_request_ends_the_connection_after_those_before_it() -> None:
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        await body_of(receive)
+        await passing(0.3)
+        await respond(send)
 
-    async def half(scope: Scope, receive: Receive, send: Send) -> None:
+    async def work(server: Guarding) -> None:
+        client = await server.connect()
+        client[1].write(GET + GET + b"nonsense\r\n\r\n")
+        answer = await all_of(client)
+        assert answer.count(b"HTTP/1.1 200") == answer.count(b"fine") == 2
+        assert answer.count(b"HTTP/1.1") == 2
+
+    guarding(work, slow)
+
+
+def test_who_sends_a_body_that_is_none_while_it_is_answered_is_cut() -> None:
+    async def early(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
         await send({"type": "http.response.body", "body": b"fi", "more_body": True})
-        await body_of(receive)
         await body_of(receive)
 
     async def work(server: Guarding) -> None:
         client = await server.connect()
-        client[1].write(GET + b"nonsense\r\n\r\n")
-        assert (await all_of(client)).count(b"HTTP/1.1") <= 1
+        client[1].write(POST.replace(b"Content-Length: 5", b"Transfer-Encoding: chunked"))
+        await client[0].readuntil(b"fi")
+        client[1].write(b"ZZ\r\n")
+        assert await all_of(client) == b""
 
-    guarding(work, half)
+    guarding(work, early)
 
 
 @pytest.mark.parametrize("rate", [1, 2**30])

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.errors import ServiceError
+from service.errors import BadRequest, ServiceError
 from service.wire import images
 from service.wire.images import Picture, Preprocessing
-from service.wire.jpeg import Jpeg
+from service.wire.jpeg import MAX_SCANS, Jpeg, has_too_many_scans
 
 HORSE = Image.open("service/web/samples/horse.jpg")
 
@@ -131,3 +131,20 @@ def test_damage_is_told_as_pillow_tells_it(name: str) -> None:
         damaged.append(content[:place] + bytes([chance.randrange(256)]) + content[place + 1 :])
     told_apart = [d for d in damaged if told(d, wanted, by_pillow=False) != told(d, wanted, by_pillow=True)]
     assert told_apart == []
+
+
+def test_a_scan_too_many_is_found_and_chance_bytes_are_none() -> None:
+    """What looks like a scan's marker in metadata, or behind the end, is none."""
+    content = saved(HORSE, progressive=True)
+    last = content.rindex(b"\xff\xda")
+    scan, there = content[last:-2], content.count(b"\xff\xda")
+    head, tail = content[:-2], b"\xff\xd9"
+    assert not has_too_many_scans(head + scan * (MAX_SCANS - there) + tail)
+    assert has_too_many_scans(head + scan * (MAX_SCANS - there + 1) + tail)
+    chance = b"\xff\xda" * MAX_SCANS
+    comment = b"\xff\xfe" + (len(chance) + 2).to_bytes(2) + chance
+    assert not has_too_many_scans(content + chance)
+    assert not has_too_many_scans(content[:2] + comment + content[2:])
+    assert not has_too_many_scans(b"\xff\xd8\xff\xda\xff\xff" + chance)  # a segment longer than all there is
+    with pytest.raises(BadRequest, match="more than 50 scans"):
+        Picture.open(head + scan * MAX_SCANS + tail, max_pixels=10**6, max_side=1000)
