@@ -69,7 +69,7 @@ from service.routes.tracing import Tracing
 from service.routes.traffic import Counted, Traffic
 from service.settings import Settings
 from service.workers import FOLDER
-from service.workers.drain import Drain
+from service.workers.drain import Drain, end_with_parent
 from service.workers.together import Together
 from service.workers.workers import Alone, Workers
 
@@ -217,6 +217,8 @@ def start(settings: Settings, routes: list[str]) -> Services:
     """
     folder = os.environ.get(FOLDER)
     workers = Together(Path(folder)) if folder else Alone()
+    if folder:
+        end_with_parent()
     logs = Log(LogSettings.of_level(settings.log_level), workers, requests=settings.request_log)
     measured, keys = evidence.read(settings.evidence), Keys.read(settings)
     device = session.detect(settings.device)

@@ -6,6 +6,8 @@ answer closes its connection, so that clients do. A second signal ends this at o
 """
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -18,6 +20,8 @@ log = logging.getLogger("actserve.workers")
 
 Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
+PR_SET_PDEATHSIG = 1
+
 SAME_SIGNAL_S = 1.0
 """A signal to a process group reaches a worker twice, the second time through the first process."""
 
@@ -29,6 +33,15 @@ HASTE_S = 1.0
 
 STUCK = 70
 """Exit code of a process that did not end in time; EX_SOFTWARE of sysexits.h."""
+
+
+def end_with_parent() -> None:
+    """Have the system send SIGTERM to this process when the one that started it has ended, however that was.
+
+    Only Linux does. Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Drain:

@@ -18,7 +18,7 @@ import pytest
 
 from service.server.serve import InvalidCertificate, check_tls
 from service.settings import Settings
-from tests.serving import DEADLINE_S, eventually, get, serving
+from tests.serving import DEADLINE_S, eventually, get, serving, worker_processes
 from tests.test_server import refusal
 
 BOTH = pytest.mark.parametrize("workers", ["1", "2"])
@@ -180,3 +180,23 @@ def test_who_serves_a_network_without_keys_is_warned(empty: Path, settings: dict
     with serving(log, repository=str(empty), workers="1", **settings):
         pass
     assert ("everybody who reaches" in log.read_text()) is warned
+
+
+def test_workers_end_with_the_first_process(empty: Path) -> None:
+    """Also if that is killed, and can tell them nothing."""
+    log = empty.parent / "log"
+    with serving(log, repository=str(empty), workers="2") as (process, _):
+        all_begun(log, "2")
+        workers = worker_processes(process.pid)
+        assert len(workers) == 2
+        process.kill()
+        eventually(lambda: not any(is_running(pid) for pid in workers))
+    assert log.read_text().count("Application shutdown complete") == 2
+
+
+def is_running(pid: int) -> bool:
+    """Not one that has ended and whose end nobody has asked for."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
