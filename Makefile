@@ -16,8 +16,9 @@ run: setup
 
 test: setup-dev check
 
-# A process for each processor; what a file's tests share is made once.
-PARALLEL = --numprocesses auto --dist loadfile
+# Two processes for each processor, for half of the time a test waits for a server that it has started; what a file's
+# tests share is made once.
+PARALLEL = --numprocesses $(shell $(PYTHON) -c 'import os; print(2 * len(os.sched_getaffinity(0)))') --dist loadfile
 
 check:
 	$(BIN)/ruff format --check
