@@ -4,10 +4,8 @@ import contextlib
 import logging
 import os
 import ssl
-import sys
 
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from service.logs import CONFIGURATION
@@ -78,11 +76,8 @@ def serve(settings: Settings, workers: int) -> None:
     if workers > 1:
         Supervisor(config, sockets=[config.bind_socket()]).run()
         return
-    server = uvicorn.Server(config)
     with contextlib.suppress(KeyboardInterrupt):
-        server.run()
-    if not server.started:
-        sys.exit(STARTUP_FAILURE)
+        uvicorn.Server(config).run()
 
 
 def _warn_if_open(settings: Settings) -> None:
@@ -106,7 +101,6 @@ class Supervisor(Multiprocess):
     def _hasten(self) -> None:
         while self.signal_queue:
             number = self.signal_queue.pop()
-            for process in self.processes:
-                if process.exitcode is None and process.pid is not None:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(process.pid, number)
+            for pid in [process.pid for process in self.processes if process.exitcode is None]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid or 0, number)

@@ -61,6 +61,13 @@ def test_an_unknown_name_suggests_the_nearest(name: str, nearest: str) -> None:
         find(name)
 
 
+def deeply(value: object, depth: int) -> object:
+    """The value in so many lists."""
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("name", "given", "text"),
     [
@@ -77,6 +84,8 @@ def test_an_unknown_name_suggests_the_nearest(name: str, nearest: str) -> None:
         ("gelu", {"approximate": "erf"}, "expected one of 'none', 'tanh'"),
         ("gelu", {"approximate": ["tanh"]}, "expected one of"),
         ("prelu", {"slope": [[0.1], [0.2, 0.3]]}, "ragged"),
+        ("prelu", {"slope": [[0.1], 0.2]}, "ragged"),
+        ("prelu", {"slope": deeply(0.1, 40)}, "the lists are nested more than 32 deep"),
         ("prelu", {"slope": [0.1, "x"]}, "got 'x'"),
         ("prelu", {"slope": {}}, "nested lists of numbers"),
     ],

@@ -1,6 +1,7 @@
 """A model sent along with a load: taken whole and tried, or nothing of it; off until it is asked for."""
 
 import base64
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def open_to_uploads(folder: Path) -> Iterator[Running]:
     settings = {"admin_key": KEY, "model_upload": True, "load_probe_seconds": 10, "load_probe_bytes": 2**29}
     limits = {"max_body_bytes": LIMIT, "reload_interval_seconds": 0}
     with application(repository=folder, **settings, **limits) as client:
-        yield Running(client, folder, None)  # type: ignore[arg-type]
+        yield Running(client, folder, io.StringIO(), [])
 
 
 def upload(running: Running, name: str, files: dict[str, bytes], config: str | None = "{}", **options: Any) -> Any:

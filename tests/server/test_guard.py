@@ -318,3 +318,34 @@ def test_more_connections_than_allowed_are_refused() -> None:
             writer.close()
 
     guarding(work, max_connections=2, body_timeout_seconds=60)
+
+
+def test_what_is_left_of_a_last_answer_is_not_kept_for_ever() -> None:
+    """Too little for the transport to complain of, and the connection is closing: nobody else would look."""
+
+    class Transport:
+        aborted = False
+
+        def is_closing(self) -> bool:
+            return True
+
+        def get_write_buffer_size(self) -> int:
+            return 10
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    async def work(server: Guarding) -> None:
+        reader, writer = await server.connect()
+        writer.write(GET)
+        await reader.readuntil(b"fine")
+        (connection,) = server._server.server_state.connections
+        real, fake = connection.transport, Transport()
+        connection.transport = fake  # type: ignore[assignment]
+        while not fake.aborted:  # noqa: ASYNC110  # nothing tells when it changes
+            await asyncio.sleep(0.01)
+        assert server.rejected == ["slow_reader"]
+        connection.transport = real
+        writer.close()
+
+    guarding(work)
