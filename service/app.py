@@ -58,7 +58,7 @@ from service.routes.admin import SECURITY
 from service.routes.admission import HEALTH, Admission
 from service.routes.direct import Direct
 from service.routes.encodings import Decompressed
-from service.routes.http import JSON, error_response, internal_error, other_error
+from service.routes.http import error_response, internal_error, other_error
 from service.routes.keys import Keys
 from service.routes.limits import BodyLimit
 from service.routes.methods import Head, allowed
@@ -98,20 +98,16 @@ DESCRIPTION = """Activation functions, and the small CNNs trained with each of t
 """
 
 ERROR_ANSWERS: Mapping[int | str, Any] = {
-    code: {"model": schemas.Error, "description": HTTPStatus(code).phrase}
-    for code in (400, 401, 403, 404, 408, 413, 415, 429, 431, 503, 504)
+    "4XX": {
+        "model": schemas.Error,
+        "description": "It cannot be answered as it was sent: what was wrong, and what was expected.",
+    },
+    "5XX": {
+        "model": schemas.Error,
+        "description": "It cannot be answered now. 503 comes with `Retry-After` where it helps to try again.",
+    },
 }
-"""Those that any request may get: for what it holds, for its key, for the time it takes, for the load."""
-
-
-KEY_ANSWERS = {
-    str(code): {
-        "description": HTTPStatus(code).phrase,
-        "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}}},
-    }
-    for code in (401, 403, 429)
-}
-"""What a request may be answered that has no key, a wrong one, or one that was used too often."""
+"""Of every route; docs/operations.md has the statuses. A list of them for each would hide what routes answer."""
 
 
 class Service(FastAPI):
@@ -310,8 +306,6 @@ def _document_keys(app: FastAPI) -> None:
             for operation in operations.values():
                 if path in HEALTH:
                     operation["security"] = []
-                else:
-                    operation["responses"] |= KEY_ANSWERS
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # as above

@@ -5,8 +5,7 @@ Reading is open; what changes the running service needs the admin key.
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Path, Request
@@ -26,7 +25,7 @@ from service.errors import (
     quoted,
 )
 from service.logs import FORMATS
-from service.routes import examples, schemas, uploading
+from service.routes import examples, uploading
 from service.routes.admin import ADMIN_ONLY
 from service.routes.http import json_response
 from service.routes.state import Services, Shared
@@ -38,12 +37,6 @@ router = APIRouter(prefix="/v2", tags=["Open Inference Protocol V2"])
 
 MAX_BODY_BYTES = 64 * 2**10
 """Of a control request: its JSON is read on the event loop, 64 kB in about half a millisecond."""
-
-
-def _admin_only(*statuses: int) -> dict[str, Any]:
-    """For a route's decorator: `ADMIN_ONLY`, and further errors that this route may answer with."""
-    further = {code: {"model": schemas.Error, "description": HTTPStatus(code).phrase} for code in statuses}
-    return ADMIN_ONLY | {"responses": ADMIN_ONLY["responses"] | further}
 
 
 CnnName = Annotated[str, Path(description="A CNN's name.", openapi_examples=examples.path_examples("cnn-relu"))]
@@ -73,7 +66,7 @@ def _indexed(entry: IndexEntry) -> dict[str, object]:
     summary="Load a model",
     openapi_extra=_body({}),
     response_class=Response,
-    **_admin_only(409, 500, 501, 507),  # what is there already, a load that failed, what is left out of it, no room
+    **ADMIN_ONLY,
 )
 async def load(name: CnnName, request: Request, services: Shared) -> Response:
     """Read the model's folder anew: new versions are loaded, gone ones dropped. Answers when that is done.
@@ -183,7 +176,7 @@ async def logging_settings(services: Shared) -> Response:
     "/logging",
     summary="Change logging settings",
     openapi_extra=_body({"log_verbose_level": 0}),
-    **_admin_only(501),  # a file to log to
+    **ADMIN_ONLY,
 )
 async def change_logging_settings(request: Request, services: Shared) -> Response:
     """Change what is logged; unknown members are ignored, as Triton ignores them."""

@@ -22,7 +22,7 @@ from tests.serving import DEADLINE_S, ROOT, environment, free_port, serving
 
 LOCUST = shutil.which("locust", path=os.pathsep.join([str(ROOT / ".venv-load" / "bin"), os.environ.get("PATH", "")]))
 needs_locust = pytest.mark.skipif(LOCUST is None, reason="locust is not installed: make load")
-BRIEFLY = ["--headless", "--only-summary", "-u", "11", "-r", "11", "-t", "8s", "--think", "0.05"]
+BRIEFLY = ["--headless", "--only-summary", "-u", "11", "-r", "11", "-t", "5s", "--think", "0.05"]
 
 
 @pytest.fixture(scope="module")

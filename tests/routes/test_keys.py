@@ -109,7 +109,6 @@ def test_the_documentation_asks_for_the_key(guarded: TestClient) -> None:
     document = guarded.get("/openapi.json").json()
     assert [set(each) for each in document["security"]] == [{"HTTPBearer"}, {"APIKeyHeader"}]
     assert set(document["components"]["securitySchemes"]) == {"HTTPBearer", "APIKeyHeader"}
-    assert document["paths"]["/v1/models"]["get"]["responses"].keys() >= {"401", "403", "429"}
     assert document["paths"]["/v2/health/live"]["get"]["security"] == []
 
 
