@@ -1,7 +1,7 @@
 """The event loop goes on while the largest requests that are allowed are read, run and answered.
 
-Not among the tests of `make check`, for it measures times. `make event-loop` shows how long each request held it up; the
-clock of a busy machine is what it is, so what must hold here is more generous than what is wanted.
+Not among the tests of `make check`, for it measures times: `make event-loop` shows how long each request held it up.
+The clock of a busy machine is what it is, so what must hold here is more generous than what is wanted.
 """
 
 import base64

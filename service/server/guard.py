@@ -74,7 +74,11 @@ class Guarded(HttpToolsProtocol):
         if self._reading == HEAD:
             self._received += len(data)
         super().data_received(data)
-        if self._reading == HEAD and self._received > self._settings.max_head_bytes and not self.transport.is_closing():
+        if self._reading == BODY:  # with the head, if that came along: a little more time, and no call for each chunk
+            self._received += len(data)
+        elif (
+            self._reading == HEAD and self._received > self._settings.max_head_bytes and not self.transport.is_closing()
+        ):
             self._refuse(HeadTooLarge(f"the request's head has more than {self._settings.max_head_bytes} bytes"))
 
     def on_message_begin(self) -> None:
@@ -86,10 +90,6 @@ class Guarded(HttpToolsProtocol):
         self._check_head()
         super().on_headers_complete()
         self._expect(BODY)
-
-    def on_body(self, body: bytes) -> None:
-        self._received += len(body)
-        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._reading = IDLE
