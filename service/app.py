@@ -3,19 +3,14 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__, telemetry
@@ -34,7 +29,6 @@ from service.engine.uploads import Uploads
 from service.engine.variants import Variants
 from service.engine.watchdog import Patience, Watchdog
 from service.engine.watcher import Watcher
-from service.errors import ServiceError, in_words
 from service.logs import Log, LogSettings, leave
 from service.routes import (
     activations,
@@ -48,20 +42,18 @@ from service.routes import (
     models,
     ops,
     pages,
-    schemas,
     shared_memory,
     spans,
     v2,
 )
-from service.routes.account import LEFT
-from service.routes.admin import SECURITY
-from service.routes.admission import HEALTH, Admission
+from service.routes.admission import Admission
 from service.routes.direct import Direct
+from service.routes.document import DESCRIPTION, ERROR_ANSWERS, complete
 from service.routes.encodings import Decompressed
-from service.routes.http import error_response, internal_error, other_error
+from service.routes.failures import HANDLERS
 from service.routes.keys import Keys
 from service.routes.limits import BodyLimit
-from service.routes.methods import Head, allowed
+from service.routes.methods import Head
 from service.routes.quota import Quota
 from service.routes.standing import REPORT, Standing
 from service.routes.state import Services
@@ -91,23 +83,6 @@ ROUTES = (
     pages,
 )
 """In the order of the OpenAPI document."""
-
-DESCRIPTION = """Activation functions, and the small CNNs trained with each of them, through ONNX Runtime.
-
-`/v1` is for people, scripts and browsers; `/v2` is the Open Inference Protocol. Every error is `{"error": "…"}`.
-"""
-
-ERROR_ANSWERS: Mapping[int | str, Any] = {
-    "4XX": {
-        "model": schemas.Error,
-        "description": "It cannot be answered as it was sent: what was wrong, and what was expected.",
-    },
-    "5XX": {
-        "model": schemas.Error,
-        "description": "It cannot be answered now. 503 comes with `Retry-After` where it helps to try again.",
-    },
-}
-"""Of every route; docs/operations.md has the statuses. A list of them for each would hide what routes answer."""
 
 
 class Service(FastAPI):
@@ -175,14 +150,9 @@ def create_app(settings: Settings) -> Service:
     app.add_middleware(Head)
     if provider is not None:
         app.add_middleware(spans.Described)
-    app.add_exception_handler(ServiceError, _service_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _internal)
-    _document_bodies(app)
-    if settings.api_keys or settings.api_keys_file:
-        _document_keys(app)
+    for error, answer in HANDLERS.items():
+        app.add_exception_handler(error, answer)
+    complete(app, with_keys=bool(settings.api_keys or settings.api_keys_file))
     return app
 
 
@@ -277,67 +247,3 @@ def from_environment() -> FastAPI:
     keep_large_blocks()
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every byte a client gets wrong
     return create_app(settings)
-
-
-def _document_bodies(app: FastAPI) -> None:
-    """Add the schemas of the bodies that routes read themselves, and which FastAPI therefore does not know."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        for body in (schemas.Apply, schemas.Compare, schemas.Predict):
-            document["components"]["schemas"][body.__name__] = body.model_json_schema()
-        for path in document["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)  # bad input is 400 here
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
-
-
-def _document_keys(app: FastAPI) -> None:
-    """Say that all needs a key, but for the health routes."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = generate()
-        document["security"] = SECURITY
-        for path, operations in document["paths"].items():
-            for operation in operations.values():
-                if path in HEALTH:
-                    operation["security"] = []
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]  # as above
-
-
-async def _service_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
-    return error_response(error)
-
-
-async def _invalid(_: Request, error: Exception) -> Response:
-    """FastAPI's own answer, 422, would echo the whole input."""
-    assert isinstance(error, RequestValidationError)
-    return other_error(error, in_words(error.errors()), HTTPStatus.BAD_REQUEST)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    """Unknown paths, wrong methods, broken multipart bodies."""
-    assert isinstance(error, HTTPException)
-    response = other_error(error, str(error.detail), error.status_code)
-    response.headers.update(error.headers or {})
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        response.headers["Allow"] = allowed(request.app, request.scope["path"])
-    return response
-
-
-async def _gone(_: Request, error: Exception) -> Response:
-    """The client left before its body was here: nobody reads this answer, and it is no fault of ours to log."""
-    assert isinstance(error, ClientDisconnect)
-    return Response(status_code=LEFT)
-
-
-async def _internal(request: Request, error: Exception) -> Response:
-    """Starlette raises it on to the server."""
-    return internal_error(request.scope, error)

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from service.activations.catalogue import ACTIVATIONS
-from service.app import ERROR_ANSWERS
 from service.routes import activations, apply, claims, control, infer, models, ops, schemas, v2
+from service.routes.document import ERROR_ANSWERS
 from service.settings import Settings
 from tests.routes.conftest import ADMIN, KEY, application
 from tests.routes.sending import answered
