@@ -90,7 +90,7 @@ def test_a_run_that_cannot_be_stopped_ends_the_worker(tmp_path: Path) -> None:
         serving(tmp_path / "log", repository=str(tmp_path), **settings) as (process, address),
         ThreadPoolExecutor(1) as clients,
     ):
-        clients.submit(asked, address, "endless", 7_000)
+        clients.submit(asked, address, "endless", 10_000)  # a minute, of which it has a second
         seen: set[int] = set()
 
         def ended() -> bool:
