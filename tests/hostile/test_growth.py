@@ -10,9 +10,9 @@ from tests.hostile.sections import SECTIONS
 
 MAX_BYTES = 2**16
 """Larger requests are sent once, by the tables' own test."""
-MOST = 80
+MOST = 40
 """Cases of a section that are repeated: of more, every so manieth."""
-REQUESTS, FEWEST_ROUNDS, MOST_ROUNDS = 2000, 24, 99
+REQUESTS, FEWEST_ROUNDS, MOST_ROUNDS = 1000, 24, 99
 WARM_UP = 6
 
 
