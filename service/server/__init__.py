@@ -1,1 +1,1 @@
-"""The HTTP server, uvicorn, and what it lacks: limits on what a connection may do, and an end that loses nothing."""
+"""The HTTP server, uvicorn, and what it lacks: limits on what a connection may do, an end that is to lose nothing."""

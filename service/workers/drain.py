@@ -1,4 +1,4 @@
-"""The end of a worker that loses nothing: for a while everything is still answered, while clients turn away.
+"""The end of a worker, which is to lose nothing: for a while everything is still answered, while clients turn away.
 
 At SIGTERM uvicorn closes the connections that are idle, and a client that is just sending its next request on one loses
 it. So its handler is called later. Until then readiness says no, so that balancers look for another server, and each
