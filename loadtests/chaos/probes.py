@@ -1,11 +1,12 @@
 """Health as a load balancer asks it: again and again, each time over a new connection."""
 
 import http.client
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+
+from loadtests.local.repeating import repeating
 
 EVERY_S = 0.05
 PATIENCE_S = 5.0
@@ -15,19 +16,12 @@ PATIENCE_S = 5.0
 def probing(ports: Callable[[], int], path: str = "/v2/health/ready") -> Iterator[Counter[str]]:
     """Ask while the block runs; gives how often which status came, or which error in its place."""
     seen: Counter[str] = Counter()
-    over = threading.Event()
 
-    def ask_on() -> None:
-        while not over.wait(EVERY_S):
-            seen[ask(ports(), path)] += 1
+    def ask_one() -> None:
+        seen[ask(ports(), path)] += 1
 
-    thread = threading.Thread(target=ask_on)
-    thread.start()
-    try:
+    with repeating(ask_one, EVERY_S):
         yield seen
-    finally:
-        over.set()
-        thread.join()
 
 
 def ask(port: int, path: str, patience_s: float = PATIENCE_S) -> str:

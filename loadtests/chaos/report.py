@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from loadtests.chaos.experiment import Result
-from loadtests.local.pages import marks, table
+from loadtests.local.pages import bullets, marks, table
 
 MARKS = marks("chaos")
 HEAD = ("what is done", "sent", "answered", "lost", "wrong", "refused connections", "goals")
@@ -15,7 +15,7 @@ def render(results: Mapping[str, Result], missing: Mapping[str, str], facts: Seq
     Args:
         missing: experiments that were skipped or failed, with the reason.
     """
-    parts = ["\n".join(f"* {fact}" for fact in facts)]
+    parts = [bullets(facts)]
     if results:
         parts.append(table(HEAD, [row(name, result) for name, result in results.items()]))
         parts.append("\n".join(line for name, result in results.items() for line in details(name, result)))

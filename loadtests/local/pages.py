@@ -11,6 +11,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def bullets(texts: Sequence[str]) -> str:
+    return "\n".join(f"* {text}" for text in texts)
+
+
 def digits(value: float) -> str:
     """1234.5 → 1,230; 12.345 → 12.3; 0.01234 → 0.0123."""
     rounded = float(f"{value:.3g}")

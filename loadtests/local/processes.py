@@ -4,11 +4,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from loadtests.local.repeating import repeating
 
 GRACE_S = 20
 """For a server to end when asked."""
@@ -73,19 +74,8 @@ def cpu_seconds(root: int) -> float:
 def watched_memory(root: int) -> Iterator[list[float]]:
     """Look all the time that the block runs; gives what was seen, in MB."""
     seen = [memory_mb(root)]
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(LOOK_S):
-            seen.append(memory_mb(root))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
+    with repeating(lambda: seen.append(memory_mb(root)), LOOK_S):
         yield seen
-    finally:
-        over.set()
-        thread.join()
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from loadtests.local.pages import digits, marks, table
+from loadtests.local.pages import bullets, digits, marks, table
 from loadtests.overload.judging import EXPIRED, Phase, percentile
 from loadtests.verdict import Line
 
@@ -21,7 +21,7 @@ HEAD = (
 
 
 def render(phases: Sequence[Phase], lines: Sequence[Line], facts: Sequence[str]) -> str:
-    parts = [_bulleted(facts), table(HEAD, [row(phase) for phase in phases]), _bulleted([str(line) for line in lines])]
+    parts = [bullets(facts), table(HEAD, [row(phase) for phase in phases]), bullets([str(line) for line in lines])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -42,7 +42,3 @@ def row(phase: Phase) -> list[str]:
 
 def ms(seconds: float) -> str:
     return f"{digits(seconds * 1000)} ms"
-
-
-def _bulleted(texts: Sequence[str]) -> str:
-    return "\n".join(f"* {text}" for text in texts)

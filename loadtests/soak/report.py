@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from loadtests.ledger.ledger import Ledger
-from loadtests.local.pages import marks, table
+from loadtests.local.pages import bullets, marks, table
 from loadtests.soak.judging import MB, Sample
 from loadtests.verdict import Line
 
@@ -15,7 +15,7 @@ ROWS = 10
 def render(samples: Sequence[Sample], ledger: Ledger, lines: Sequence[Line], facts: Sequence[str]) -> str:
     statuses = ", ".join(f"{count:,} × {status}" for status, count in sorted(ledger.answered.items()))
     counts = f"{ledger.sent:,} sent, {statuses} answered, {ledger.left:,} left by their clients"
-    parts = [_bulleted([*facts, counts]), samples_table(samples), _bulleted([str(line) for line in lines])]
+    parts = [bullets([*facts, counts]), samples_table(samples), bullets([str(line) for line in lines])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -23,7 +23,3 @@ def samples_table(samples: Sequence[Sample]) -> str:
     chosen = samples[:: -max(1, len(samples) // ROWS)][::-1]
     rows = [[f"{s.requests:,}", f"{s.resident / MB:.1f} MB", str(s.descriptors)] for s in chosen]
     return table(["requests", "resident memory", "open files"], rows)
-
-
-def _bulleted(texts: Sequence[str]) -> str:
-    return "\n".join(f"* {text}" for text in texts)

@@ -22,8 +22,7 @@ from service.engine.loading import Loader
 from service.engine.overrides import Overrides
 from service.engine.rules import Limits
 from service.engine.session import Device
-
-PROC = Path("/proc/self")
+from service.engine.vitals import mapped_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +61,14 @@ def answer(job: Job) -> dict[str, str]:
         return {"reason": reason_of(error)}
 
 
-def limits(job: Job, mapped_bytes: int | None, used_s: float) -> dict[int, int]:
+def limits(job: Job, mapped: int | None, used_s: float) -> dict[int, int]:
     """Of the process, by the system's number for each.
 
     Args:
-        mapped_bytes: address space that the process has by now; where that is not known, memory is not limited.
+        mapped: bytes of address space that the process has by now; where that is not known, memory is not limited.
         used_s: processor time that it has used by now.
     """
-    memory = {} if mapped_bytes is None else {resource.RLIMIT_AS: mapped_bytes + job.max_bytes}
+    memory = {} if mapped is None else {resource.RLIMIT_AS: mapped + job.max_bytes}
     return memory | {
         resource.RLIMIT_CPU: math.ceil(used_s + job.seconds) + 1,  # one thread: the clock strikes first
         resource.RLIMIT_FSIZE: 0,  # no file can be written
@@ -81,20 +80,12 @@ def confine(job: Job) -> None:
     """Limit this process, for good."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, job.seconds)
-    set_limits(limits(job, mapped_bytes(PROC), time.process_time()))
+    set_limits(limits(job, mapped_bytes(), time.process_time()))
 
 
 def set_limits(wanted: Mapping[int, int]) -> None:
     for what, most in wanted.items():
         resource.setrlimit(what, (most, most))
-
-
-def mapped_bytes(proc: Path) -> int | None:
-    """Address space of a process; None where there is no /proc."""
-    try:
-        return int((proc / "statm").read_text().split()[0]) * resource.getpagesize()
-    except OSError:
-        return None
 
 
 if __name__ == "__main__":  # pragma: no cover  # another process, which writes nothing down, its lines neither

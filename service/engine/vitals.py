@@ -19,15 +19,26 @@ def vitals(proc: Path = PROC) -> Vitals:
     """Look."""
     times = os.times()
     return {
-        "resident_bytes": _resident(proc),
+        "resident_bytes": resident_bytes(proc),
         "cpu_seconds": times.user + times.system,
         "open_files": _files(proc),
     }
 
 
-def _resident(proc: Path) -> int | None:
+def mapped_bytes(proc: Path = PROC) -> int | None:
+    """Address space of a process; None where there is no /proc."""
+    return _memory(proc, 0)
+
+
+def resident_bytes(proc: Path = PROC) -> int | None:
+    """Memory that it holds; None where there is no /proc."""
+    return _memory(proc, 1)
+
+
+def _memory(proc: Path, place: int) -> int | None:
+    """Source: proc_pid_statm(5)."""
     try:
-        return int((proc / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int((proc / "statm").read_text().split()[place]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return None
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.engine.runs import RUNS, Runs, Stoppable
+from service.workers.drain import STUCK
 
 log = logging.getLogger("actserve.watchdog")
 
@@ -31,7 +32,7 @@ SAYING_S = 1.0
 """How long the log is waited for: it may be what blocks."""
 DEVICE_FAILURES = 3
 """So many failed runs in a row, without one that works, and the device is taken for broken."""
-EXIT_CODE = 70
+EXIT_CODE = STUCK
 """Of a worker that ends itself; uvicorn takes 3 for a failed start, after which it starts no other."""
 
 

@@ -154,11 +154,6 @@ class _Clock:
 stamp = _Clock()
 
 
-def milliseconds(ns: int | None) -> float | None:
-    """Rounded to microseconds."""
-    return None if ns is None else round(ns / 1e6, 3)
-
-
 async def _nothing(*_: object) -> Any:
     """Nothing is sent or received outside of a request."""
 

@@ -9,14 +9,11 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import Forbidden, ServiceError, TooManyInFlight, TooMuchInFlight, Unauthorized
-from service.routes.http import error_response
+from service.routes.http import closing, error_response
 from service.routes.keys import given
 from service.routes.state import Services
+from service.routes.traffic import HEALTH, WATCHING
 from service.settings import Settings
-
-HEALTH = frozenset(("/v2/health/live", "/v2/health/ready"))
-NEVER_REFUSED = HEALTH | {"/metrics"}
-"""For load."""
 
 PAGES = ("/web/", "/docs/")
 PUBLIC = HEALTH | {"/", "/docs", "/openapi.json"}
@@ -45,7 +42,7 @@ class Admission:
         try:
             if services.keys.api:
                 _check_key(scope, services)
-            if scope["path"] in NEVER_REFUSED:
+            if scope["path"] in WATCHING:
                 length = 0
             else:
                 self._check_room(length)
@@ -102,9 +99,7 @@ async def _refuse(error: ServiceError, length: int, scope: Scope, receive: Recei
 def _closing(send: Send) -> Send:
     """Have the connection closed after the answer."""
 
-    async def closing(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
-        await send(message)
+    async def last(message: Message) -> None:
+        await send(closing(message))
 
-    return closing
+    return last

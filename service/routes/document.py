@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from service.routes import schemas
 from service.routes.admin import SECURITY
-from service.routes.admission import HEALTH
+from service.routes.traffic import HEALTH
 
 DESCRIPTION = """Activation functions, and the small CNNs trained with each of them, through ONNX Runtime.
 

@@ -13,7 +13,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from service.errors import BadRequest, NotAcceptable, ServiceError, UnsupportedMediaType, in_words, printable, quoted
 from service.routes import account
@@ -59,6 +59,13 @@ def other_error(error: Exception, text: str, status: int) -> Response:
     shown = printable(text)
     account.current().failed(type(error).__name__, shown)
     return json_response({"error": shown}, status)
+
+
+def closing(message: Message) -> Message:
+    """A message of ASGI; if an answer begins with it, the connection is closed after that."""
+    if message["type"] != "http.response.start":
+        return message
+    return {**message, "headers": [*message["headers"], (b"connection", b"close")]}
 
 
 JSON_TYPE = (b"content-type", JSON.encode())

@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.engine import callers
 from service.errors import BadRequest, PayloadTooLarge, ServiceError, quoted
-from service.routes.http import error_response
+from service.routes.http import closing, error_response
 
 
 class BodyLimit:
@@ -49,12 +49,10 @@ class BodyLimit:
                 callers.arrived()
             return message
 
-        async def closing(message: Message) -> None:
-            if total > self._max_bytes and message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
-            await send(message)
+        async def cutting(message: Message) -> None:
+            await send(closing(message) if total > self._max_bytes else message)
 
-        return counted, closing
+        return counted, cutting
 
     def _too_large(self, what: str) -> PayloadTooLarge:
         return PayloadTooLarge(f"{what}; at most {self._max_bytes} bytes are accepted")

@@ -7,8 +7,8 @@ from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.routes import account
-from service.routes.account import Account, milliseconds
-from service.routes.traffic import QUIET
+from service.routes.account import Account
+from service.routes.traffic import WATCHING
 
 
 def configuration(provider: Any | None) -> TelemetryConfig:
@@ -20,7 +20,7 @@ def configuration(provider: Any | None) -> TelemetryConfig:
         "logs": False,
         "operation_spans": False,
         "auto_configure": False,
-        "exclude": lambda scope: scope["path"] in QUIET,
+        "exclude": lambda scope: scope["path"] in WATCHING,
     }
 
 
@@ -52,7 +52,12 @@ def _attributes(kept: Account) -> dict[str, str | int | float]:
         "model": kept.model,
         "version": kept.version,
         "rows": kept.rows,
-        "queue_ms": milliseconds(kept.queue_ns),
-        "compute_ms": milliseconds(kept.compute_ns),
+        "queue_ms": _milliseconds(kept.queue_ns),
+        "compute_ms": _milliseconds(kept.compute_ns),
     }
     return {f"actserve.{name}": value for name, value in known.items() if value is not None}
+
+
+def _milliseconds(ns: int | None) -> float | None:
+    """Rounded to microseconds."""
+    return None if ns is None else round(ns / 1e6, 3)

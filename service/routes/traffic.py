@@ -24,8 +24,9 @@ STATUSES = (*(status.value for status in HTTPStatus if status >= 200), LEFT)
 ROUTE = "actserve.route"
 """Where in an ASGI scope the short way says which route it stands for."""
 
-QUIET = frozenset(("/v2/health/live", "/v2/health/ready", "/metrics"))
-"""Routes that are asked every few seconds, and logged at the level debug only."""
+HEALTH = frozenset(("/v2/health/live", "/v2/health/ready"))
+WATCHING = HEALTH | {"/metrics"}
+"""Routes by which the service is watched: asked every few seconds, never refused for load, logged as debug only."""
 
 # Where each counter of a route is: nanoseconds, then a histogram of them, then one for each status.
 _NS = 0
@@ -144,7 +145,7 @@ def _level(route: str, status: int) -> Level:
     """Errors are faults of ours; that we could not take a request is a warning."""
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return "error"
-    if route in QUIET:
+    if route in WATCHING:
         return "debug"
     return "info" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "warning"
 

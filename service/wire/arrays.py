@@ -63,11 +63,31 @@ def parse_json(body: bytes | bytearray | memoryview, *, max_depth: int) -> objec
 
     Raises:
         BadRequest: it is none, or deeper.
+        PayloadTooLarge: it is mostly keys.
+    """
+    check_json(body, max_depth)
+    return load_json(body)
+
+
+def check_json(body: bytes | bytearray | memoryview, max_depth: int) -> None:
+    """Look for what would hold up a parser, and with it everybody.
+
+    Raises:
+        BadRequest: it is nested more than `max_depth` levels deep.
+        PayloadTooLarge: it is mostly keys.
+    """
+    check_depth(body, max_depth)
+    check_members(body)
+
+
+def load_json(body: bytes | bytearray | memoryview) -> object:
+    """What `parse_json` does once `check_json` has passed it.
+
+    Raises:
+        BadRequest: it is no JSON.
     """
     if not body:
         raise BadRequest("the body is empty: expected JSON")
-    check_depth(body, max_depth)
-    check_members(body)
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError as exc:

@@ -19,7 +19,6 @@ import simdjson
 from service.errors import BadRequest
 from service.wire import arrays, v2_pieces
 from service.wire.arrays import Array, DType
-from service.wire.depth import check_depth
 from service.wire.v2_pieces import Numbers
 
 Data: TypeAlias = list[object] | simdjson.Array | Numbers
@@ -37,14 +36,13 @@ def parse(body: bytes | bytearray | memoryview, *, max_depth: int) -> object:
 
     Each `data` of an input may be a `simdjson.Array` or `Numbers`; it is for `tensor` alone.
     """
-    check_depth(body, max_depth)
-    arrays.check_members(body)
+    arrays.check_json(body, max_depth)
     if len(body) >= v2_pieces.LEAST_BYTES:
         rest, numbers = v2_pieces.taken_out(body)
         with contextlib.suppress(ValueError, RuntimeError, BadRequest):
             if numbers:
-                return _put_back(_parse(rest, max_depth), numbers)
-    return _parse(body, max_depth)
+                return _put_back(_parse(rest), numbers)
+    return _parse(body)
 
 
 def _put_back(request: object, numbers: list[Numbers]) -> object:
@@ -62,13 +60,13 @@ def _put_back(request: object, numbers: list[Numbers]) -> object:
     return request
 
 
-def _parse(body: bytes | bytearray | memoryview, max_depth: int) -> object:
+def _parse(body: bytes | bytearray | memoryview) -> object:
     if len(body) < _MAX_BYTES and body[:3] != _BYTE_ORDER_MARK:
         with contextlib.suppress(ValueError, RuntimeError):
             # A parser must not be shared by threads nor used again while its documents live. A new one costs 0.2 µs
             # more than one per thread, which would keep the memory of the largest document it ever saw.
             return _request(simdjson.Parser().parse(body))
-    return arrays.parse_json(body, max_depth=max_depth)
+    return arrays.load_json(body)
 
 
 def tensor(data: Data, dtype: DType, *, name: str, max_elements: int, shape: Sequence[int]) -> Array:
@@ -119,11 +117,10 @@ def _plain(value: object) -> object:
 
 def _list(data: Numbers) -> object:
     """What was no plain list of numbers, read as it always is; an error tells the place in the body."""
-    depth = len(data.body)  # that of the whole body was looked at
     try:
-        return arrays.parse_json(b"[%s]" % data.text, max_depth=depth)
+        return arrays.load_json(b"[%s]" % data.text)
     except BadRequest:
-        return arrays.parse_json(data.body, max_depth=depth)
+        return arrays.load_json(data.body)
 
 
 def _in_pieces(data: Numbers, dtype: DType, count: int) -> Array | None:

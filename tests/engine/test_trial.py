@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from service.engine import trial
+from service.engine import trial, vitals
 from service.engine.trial import Job
 from tests.engine.making import plain, put
 from tests.serving import uncounted
@@ -70,12 +70,12 @@ def test_limits_are_beside_what_the_process_has_already(tmp_path: Path) -> None:
 
 
 def test_where_memory_is_not_counted_it_is_not_limited(tmp_path: Path) -> None:
-    assert trial.mapped_bytes(tmp_path) is None
+    assert vitals.mapped_bytes(tmp_path) is None
     assert resource.RLIMIT_AS not in trial.limits(job(tmp_path), None, 0.7)
 
 
 def test_this_process_has_some_memory() -> None:
-    assert (trial.mapped_bytes(trial.PROC) or 0) > 2**20
+    assert (vitals.mapped_bytes() or 0) > 2**20
 
 
 def test_limits_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

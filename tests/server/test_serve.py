@@ -133,15 +133,22 @@ def test_what_is_being_answered_when_the_end_comes_is_answered(empty: Path, work
     assert "Traceback" not in log.read_text()
 
 
-@BOTH
-def test_a_client_that_sends_no_more_does_not_hold_up_the_end(empty: Path, workers: str) -> None:
+@contextmanager
+def held_on_to(empty: Path, workers: str, **settings: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A server, all of whose workers have begun, with a client that has sent half a request; and its log."""
     log = empty.parent / "log"
     with (
-        serving(log, repository=str(empty), workers=workers, stop_timeout_seconds="1") as (process, address),
+        serving(log, repository=str(empty), workers=workers, **settings) as (process, address),
         open_request(address),
     ):
         all_begun(log, workers)
         eventually(lambda: in_flight(address) == 2)
+        yield process, log
+
+
+@BOTH
+def test_a_client_that_sends_no_more_does_not_hold_up_the_end(empty: Path, workers: str) -> None:
+    with held_on_to(empty, workers, stop_timeout_seconds="1") as (process, _):
         process.send_signal(signal.SIGTERM)
         started = time.monotonic()
         process.wait(DEADLINE_S)
@@ -150,13 +157,7 @@ def test_a_client_that_sends_no_more_does_not_hold_up_the_end(empty: Path, worke
 
 @BOTH
 def test_a_second_signal_ends_it_at_once(empty: Path, workers: str) -> None:
-    log = empty.parent / "log"
-    with (
-        serving(log, repository=str(empty), workers=workers, lame_duck_seconds="600") as (process, address),
-        open_request(address),
-    ):
-        all_begun(log, workers)
-        eventually(lambda: in_flight(address) == 2)
+    with held_on_to(empty, workers, lame_duck_seconds="600") as (process, log):
         process.send_signal(signal.SIGTERM)
         eventually(lambda: log.read_text().count("stopping: everything is answered") == int(workers))
         deadline = time.monotonic() + DEADLINE_S

@@ -100,8 +100,8 @@ def test_what_is_sure_is_read_in_pieces(name: str, monkeypatch: pytest.MonkeyPat
     """And the rest is what is parsed as JSON."""
     parsed: list[bytes] = []
     plain = v2_json._parse
-    monkeypatch.setattr(v2_json, "_parse", lambda rest, depth: parsed.append(bytes(rest)) or plain(rest, depth))
-    monkeypatch.setattr(arrays, "parse_json", None)
+    monkeypatch.setattr(v2_json, "_parse", lambda rest: parsed.append(bytes(rest)) or plain(rest))
+    monkeypatch.setattr(arrays, "load_json", None)
     assert isinstance(read(BODIES[name]), tuple)
     (rest,) = parsed
     assert b"7" not in rest.replace(v2_pieces._MARK.encode(), b"")
