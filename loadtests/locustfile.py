@@ -143,6 +143,8 @@ def add_options(parser: LocustArgumentParser, **_: Any) -> None:
 
 @events.init.add_listener
 def prepare(environment: Environment, **_: Any) -> None:
+    # gevent's clock stood while all was imported, for seconds on a busy machine; --run-time would be shorter by that.
+    gevent.get_hub().loop.update_now()
     if isinstance(environment.runner, WorkerRunner):
         environment.process_exit_code = 0  # the master judges
         return
