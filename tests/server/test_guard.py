@@ -193,7 +193,7 @@ def test_the_time_of_the_answer_is_not_the_clients() -> None:
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await body_of(receive)
-        await passing(1)
+        await passing(2)
         await respond(send)
 
     async def work(server: Guarding) -> None:
@@ -206,7 +206,7 @@ def test_the_time_of_the_answer_is_not_the_clients() -> None:
         assert (await reader.readuntil(b"fine")).count(b"HTTP/1.1 200") == 1
         writer.close()
 
-    guarding(work, slow)
+    guarding(work, slow, head_timeout_seconds=1, body_timeout_seconds=1)
 
 
 def test_what_is_no_request_ends_the_connection_after_those_before_it() -> None:
