@@ -36,12 +36,15 @@ http {{
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_set_header Host $host;
+      proxy_next_upstream error timeout http_503 non_idempotent;
     }}
   }}
 }}
 """
 """Connections to the replicas stay open, and `max_fails=0`: by default nginx leaves a replica that once refused a
-connection out for ten seconds, in which the other one may be restarted, and then nobody is left."""
+connection out for ten seconds, in which the other one may be restarted, and then nobody is left.
+`proxy_next_upstream`: what one replica refuses, or did not answer, the other is asked, also if it was a POST: to ask a
+model twice does no harm."""
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import ssl
+from pathlib import Path
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -11,6 +12,8 @@ from uvicorn.supervisors import Multiprocess
 from service.logs import CONFIGURATION
 from service.server.guard import Guarded
 from service.settings import Settings
+from service.workers import FOLDER
+from service.workers.shares import announce_end
 
 log = logging.getLogger("actserve")
 
@@ -58,7 +61,7 @@ def serve(settings: Settings, workers: int) -> None:
         workers=workers,
         http=Guarded,
         ws="none",
-        loop="service.workers.listener:new_loop" if workers > 1 else "auto",
+        loop="service.workers.listener:new_loop",
         backlog=BACKLOG,
         headers=HEADERS,
         log_config=CONFIGURATION,
@@ -73,11 +76,12 @@ def serve(settings: Settings, workers: int) -> None:
         ssl_keyfile=settings.tls_key_file,
     )
     _warn_if_open(settings)
+    sockets = [config.bind_socket()]
     if workers > 1:
-        Supervisor(config, sockets=[config.bind_socket()]).run()
+        Supervisor(config, sockets).run()
         return
     with contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run()
+        uvicorn.Server(config).run(sockets)
 
 
 def _warn_if_open(settings: Settings) -> None:
@@ -90,7 +94,11 @@ def _warn_if_open(settings: Settings) -> None:
 
 
 class Supervisor(Multiprocess):
-    """Hands a second signal on to the workers while it waits for them to end."""
+    """Tells the workers that all of them end, and hands a second signal on while it waits for that."""
+
+    def terminate_all(self) -> None:
+        announce_end(Path(os.environ[FOLDER]))
+        super().terminate_all()
 
     def join_all(self) -> None:
         for process in self.processes:

@@ -2,7 +2,8 @@
 
 At SIGTERM uvicorn closes the connections that are idle, and a client that is just sending its next request on one loses
 it. So its handler is called later. Until then readiness says no, so that balancers look for another server, and each
-answer closes its connection, so that clients do. A second signal ends this at once.
+answer closes its connection, so that clients do. In the last moments no connection can be begun, so that none is open
+whose request has not come when the handler is called. A second signal ends this at once.
 """
 
 import asyncio
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TypeAlias
 
+from service.workers.listener import SharingLoop
+
 log = logging.getLogger("actserve.workers")
 
 Handler: TypeAlias = Callable[[int, FrameType | None], object]
@@ -24,6 +27,9 @@ PR_SET_PDEATHSIG = 1
 
 SAME_SIGNAL_S = 1.0
 """A signal to a process group reaches a worker twice, the second time through the first process."""
+
+CALM_S = 0.5
+"""For what clients have begun to arrive, when they can begin no more; at most half of the lame duck's time."""
 
 MARGIN_S = 5.0
 """After all times are over: for the threads of the process to end."""
@@ -82,6 +88,8 @@ class Drain:
             self.on, self._since = True, now
             self._watch(lame_duck_s + self._limit_s + MARGIN_S)
             log.info("stopping: everything is answered for another %g seconds", lame_duck_s)
+            if isinstance(loop, SharingLoop) and lame_duck_s:
+                loop.call_later(max(lame_duck_s - CALM_S, lame_duck_s / 2), loop.turn_away)
             loop.call_later(lame_duck_s, stop, sig, None)
 
     def _watch(self, limit_s: float) -> None:

@@ -3,13 +3,20 @@
 All workers wait at one listening socket, and the system wakes whom it likes: a burst of connections mostly falls to one
 worker, and with connections that stay open it keeps them. So a worker that holds more of them than another leaves a new
 one to the others for a moment. It takes it all the same if they do not: they may be busy, or gone.
+
+When a listening socket is closed the system resets the connections that still wait at it, with the requests that they
+have brought. So before the server ends, no client can begin a connection (`turn_away`), and those that have begun are
+taken. Who is turned away has sent nothing: it tries again, and is refused once the socket is closed.
 """
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 import os
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +24,7 @@ from typing import Any
 import uvloop
 
 from service.workers import FOLDER
-from service.workers.shares import Shares
+from service.workers.shares import Alone, Shares
 
 log = logging.getLogger("actserve.workers")
 
@@ -29,6 +36,17 @@ HANDSHAKE_S = 10.0
 FULL_PAUSE_S = 0.1
 """Until the next try, when no more files can be open."""
 
+SO_ATTACH_FILTER = 26
+NO_SYN = (
+    (0x30, 0, 0, 13),  # load the flags of the TCP header
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK
+    (0x15, 0, 1, 0x02),  # SYN alone? else skip the next
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # pass
+)
+"""A filter of Linux's sockets that drops what begins a connection: (code, jump if true, if false, constant) of each
+step. Source: the kernel's Documentation/networking/filter.rst, socket(7)."""
+
 
 class Listener:
     """Takes connections from a listening socket; what an event loop's server is, as far as uvicorn asks it."""
@@ -38,7 +56,7 @@ class Listener:
         loop: asyncio.AbstractEventLoop,
         factory: Callable[[], asyncio.BaseProtocol],
         sock: socket.socket,
-        shares: Shares,
+        shares: Shares | Alone,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._loop = loop
@@ -56,6 +74,12 @@ class Listener:
             self._open = False
             self._loop.remove_reader(self._socket)
             self._shares.leave()
+
+    def turn_away(self) -> None:
+        """Let no client begin a connection, if all workers are about to end: the socket is theirs too."""
+        if self._shares.all_end():
+            with contextlib.suppress(OSError):  # only Linux has this
+                _drop_syn(self._socket)
 
     async def wait_closed(self) -> None:
         if self._tasks:
@@ -101,7 +125,7 @@ class Listener:
 class _Counted(socket.socket):
     """A connection that is counted until it is closed; uvloop detaches it then, and closes the descriptor itself."""
 
-    def __init__(self, accepted: socket.socket, shares: Shares) -> None:
+    def __init__(self, accepted: socket.socket, shares: Shares | Alone) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         self.setblocking(False)
         self._shares = shares
@@ -121,12 +145,22 @@ class _Counted(socket.socket):
         self._count = 0
 
 
-class SharingLoop(uvloop.Loop):
-    """uvloop's event loop but for one thing: a server on a given socket is a `Listener`."""
+def _drop_syn(sock: socket.socket) -> None:
+    steps = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in NO_SYN))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(NO_SYN), ctypes.addressof(steps)))
 
-    def __init__(self, folder: Path) -> None:
+
+class SharingLoop(uvloop.Loop):
+    """uvloop's event loop but for one thing: a server on a given socket is a `Listener`.
+
+    Args:
+        folder: what the workers share; None where there is one.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
         super().__init__()
         self._folder = folder
+        self._listeners: list[Listener] = []
 
     async def create_server(  # type: ignore[override]  # the arguments that are looked at, and the rest
         self, protocol_factory: Callable[[], asyncio.BaseProtocol], *args: Any, **options: Any
@@ -136,9 +170,17 @@ class SharingLoop(uvloop.Loop):
             return await super().create_server(protocol_factory, *args, **options)
         sock.setblocking(False)
         sock.listen(options.get("backlog", 100))
-        return Listener(self, protocol_factory, sock, Shares(self._folder), options.get("ssl"))
+        shares = Alone() if self._folder is None else Shares(self._folder)
+        self._listeners.append(Listener(self, protocol_factory, sock, shares, options.get("ssl")))
+        return self._listeners[-1]
+
+    def turn_away(self) -> None:
+        """Let no client begin a connection, before the server is closed."""
+        for listener in self._listeners:
+            listener.turn_away()
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """The event loop of a worker process; for uvicorn's setting `loop`."""
-    return SharingLoop(Path(os.environ[FOLDER]))
+    """The event loop of a server's process; for uvicorn's setting `loop`."""
+    folder = os.environ.get(FOLDER)
+    return SharingLoop(Path(folder) if folder else None)

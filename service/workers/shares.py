@@ -10,6 +10,31 @@ from service.workers.lock import exclusive
 SLOTS = 512
 """Workers at most: twice what the settings allow, for those that start while others end."""
 
+ENDING = "ending"
+"""A file in the folder, once all workers are told to end."""
+
+
+def announce_end(folder: Path) -> None:
+    """Let the workers know that all of them are about to be told to end."""
+    with contextlib.suppress(OSError):  # no room: they end as each alone does
+        (folder / ENDING).touch()
+
+
+class Alone:
+    """What `Shares` is to a worker that has no others."""
+
+    def add(self, count: int) -> None:
+        pass
+
+    def excess(self) -> int:
+        return 0
+
+    def leave(self) -> None:
+        pass
+
+    def all_end(self) -> bool:
+        return True
+
 
 class Shares:
     """This worker's count of connections, beside the others'.
@@ -19,6 +44,7 @@ class Shares:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._ending = folder / ENDING
         with exclusive(folder / "connections.lock"):
             self._slots = _slots(folder / "connections")
             for slot in range(0, 2 * SLOTS, 2):
@@ -44,6 +70,10 @@ class Shares:
         """Give the slot back: this worker takes no more connections."""
         self._left = True
         self._slots[self._slot] = 0
+
+    def all_end(self) -> bool:
+        """Whether this worker ends because the server does."""
+        return self._ending.exists()
 
 
 def _slots(path: Path) -> "memoryview[int]":

@@ -11,6 +11,7 @@ import pytest
 
 from service.workers import drain
 from service.workers.drain import Drain
+from service.workers.listener import SharingLoop
 
 
 class Ending:
@@ -70,6 +71,22 @@ def test_a_second_signal_ends_it_at_once(watches: list[float]) -> None:
 
     assert ending.calls == [(signal.SIGINT, None)] * 2
     assert watches[1:] == [drain.HASTE_S]
+
+
+@pytest.mark.parametrize(("lame_duck_s", "expected"), [(0.02, ["turn away", "stop"]), (0.0, ["stop"])])
+def test_nobody_begins_a_connection_in_the_last_moments(lame_duck_s: float, expected: list[str]) -> None:
+    told: list[str] = []
+
+    class Loop(SharingLoop):
+        def turn_away(self) -> None:
+            told.append("turn away")
+
+    loop = Loop(None)
+    stop: Any = lambda *_: (told.append("stop"), loop.stop())  # noqa: E731
+    Drain(lame_duck_s, 1.0).begin(signal.SIGTERM, stop, lame_duck_s, loop)
+    loop.run_forever()
+    loop.close()
+    assert told == expected
 
 
 def test_who_sits_at_the_terminal_does_not_wait() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from service.workers import FOLDER
 from service.workers.listener import PATIENCE, Listener, SharingLoop, new_loop
-from service.workers.shares import SLOTS, Shares
+from service.workers.shares import SLOTS, Shares, announce_end
 
 ENDED = 2**30
 """No process has this id: Linux's are below 2²²."""
@@ -230,3 +230,74 @@ def test_where_there_is_no_room_to_share_a_worker_takes_what_comes(tmp_path: Pat
 
     assert shares.excess() == 0
     shares.leave()
+
+
+async def is_turned_away(address: Any) -> bool:
+    """Whether a connection cannot be begun: nothing answers, until the client asks again."""
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(*address), 0.2)
+    except TimeoutError:
+        return True
+    writer.close()
+    await writer.wait_closed()
+    return False
+
+
+def test_before_the_end_no_connection_is_begun_and_those_that_wait_are_taken(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(FOLDER, raising=False)
+    loop = new_loop()
+    assert isinstance(loop, SharingLoop)
+
+    async def work(_: Listener) -> None:
+        address = listening.getsockname()
+        with socket.create_connection(address) as waiting:
+            waiting.sendall(b"x")
+            loop.turn_away()
+            assert await is_turned_away(address)
+            waiting.setblocking(False)
+            assert await loop.sock_recv(waiting, 1) == b"x"
+
+    serve(loop, listening, work)
+    address = listening.getsockname()
+    listening.close()
+    loop.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
+
+
+def test_a_worker_that_ends_alone_turns_nobody_away(
+    loop: SharingLoop, listening: socket.socket, tmp_path: Path
+) -> None:
+    async def work(listener: Listener) -> None:
+        address = listening.getsockname()
+        listener.turn_away()
+        assert not await is_turned_away(address)
+        announce_end(tmp_path)
+        listener.turn_away()
+        assert await is_turned_away(address)
+
+    serve(loop, listening, work)
+
+
+def test_where_the_system_cannot_turn_away_it_does_not(
+    loop: SharingLoop, listening: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacks(*_: Any) -> None:
+        raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
+
+    async def work(listener: Listener) -> None:
+        announce_end(tmp_path)
+        limited = Failing(listening)
+        limited.setsockopt = lacks  # type: ignore[attr-defined]  # as a socket has it
+        monkeypatch.setattr(listener, "_socket", limited)
+        listener.turn_away()
+        assert await echo(listening.getsockname()[1]) == b"x"
+
+    serve(loop, listening, work)
+
+
+def test_where_there_is_no_room_for_a_file_the_end_is_not_announced(tmp_path: Path) -> None:
+    announce_end(tmp_path / "missing")
+    assert not Shares(tmp_path).all_end()
