@@ -1,6 +1,7 @@
 """The composition root: settings in, application out. Everything is made here and handed down."""
 
 import asyncio
+import gc
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -246,4 +247,6 @@ def from_environment() -> FastAPI:
     settings = Settings()
     keep_large_blocks()
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every byte a client gets wrong
-    return create_app(settings)
+    app = create_app(settings)
+    gc.freeze()  # or every look for garbage goes through all of this again, and holds up everybody for 20 ms
+    return app

@@ -33,7 +33,8 @@ Body = TypeVar("Body", bound=BaseModel)
 
 def json_response(content: object, status: int = 200) -> Response:
     """Answer with JSON; NumPy arrays are written as nested numbers."""
-    return Response(arrays.dumps(content), status, media_type=JSON)
+    pieces = arrays.dumps_in_pieces(content)
+    return Response(pieces[0], status, media_type=JSON) if len(pieces) == 1 else Pieces(pieces, [JSON_TYPE], status)
 
 
 def error_response(error: ServiceError) -> Response:
@@ -77,11 +78,13 @@ PIECE_BYTES = 2**18
 class Pieces(Response):
     """An answer whose body is in pieces. Small ones are joined; large ones are sent as they are, without a copy."""
 
-    def __init__(self, pieces: Sequence[bytes | memoryview], headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def __init__(
+        self, pieces: Sequence[bytes | memoryview], headers: Sequence[tuple[bytes, bytes]], status: int = 200
+    ) -> None:
         length = sum(map(len, pieces))
         self._pieces = [b"".join(pieces)] if length <= JOINED_BYTES else list(pieces)
         # In place of Starlette's own, which looks at each header by itself.
-        self.status_code, self.background = 200, None
+        self.status_code, self.background = status, None
         self.raw_headers = [*headers, (b"content-length", str(length).encode())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -129,7 +129,7 @@ async def classified(model: Model, sent: Sent, top_k: int, services: Services) -
     answer, execution = await seen(model, feeds, top_k, services, decode_ns)
     times = {"decode": decode_ns, "queue": execution.queue_ns, "compute": execution.infer_ns}
     answer["timing_ms"] = {stage: round(ns / 1e6, 3) for stage, ns in times.items()}
-    return Pieces([arrays.dumps(answer)], [JSON_TYPE])
+    return Pieces(arrays.dumps_in_pieces(answer), [JSON_TYPE])
 
 
 async def seen(

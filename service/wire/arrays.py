@@ -13,7 +13,9 @@ import functools
 import io
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import TypeAlias, cast
 
@@ -30,9 +32,14 @@ DType: TypeAlias = np.dtype[np.generic]
 MAX_DIMENSIONS = 32
 MAX_MEMBERS = 2**17
 """Of all objects of a JSON text together: they take a tenth of a second."""
+MAX_VALUES = 2**18
+MAX_TEXT_BYTES = 2**25
+"""Of a JSON text that is read at once: so many floats, strings or bytes take up to 30 ms."""
 _LOOKED_AT = 2**18
 PIECE = 2**15
 """Numbers that are written at once: about a millisecond."""
+_MARK = secrets.token_hex(16)
+"""Stands in JSON for what is written apart from it; no client knows it."""
 NON_FINITE: Mapping[str, float] = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 # The one float32 (and its negative) whose shortest decimal, 7.038531e-26, is not read back by way of float64: it lands
@@ -63,7 +70,7 @@ def parse_json(body: bytes | bytearray | memoryview, *, max_depth: int) -> objec
 
     Raises:
         BadRequest: it is none, or deeper.
-        PayloadTooLarge: it is mostly keys.
+        PayloadTooLarge: it has more keys or values than are read at once.
     """
     check_json(body, max_depth)
     return load_json(body)
@@ -74,10 +81,12 @@ def check_json(body: bytes | bytearray | memoryview, max_depth: int) -> None:
 
     Raises:
         BadRequest: it is nested more than `max_depth` levels deep.
-        PayloadTooLarge: it is mostly keys.
+        PayloadTooLarge: it is mostly keys, or lists.
     """
     check_depth(body, max_depth)
-    check_members(body)
+    for sign, what in ((b":", "members, or colons in its texts"), (b"[", "lists"), (b"{", "objects")):
+        if _has_more(sign, body, MAX_MEMBERS):
+            raise PayloadTooLarge(f"the JSON has more than {MAX_MEMBERS} {what}")
 
 
 def load_json(body: bytes | bytearray | memoryview) -> object:
@@ -85,9 +94,11 @@ def load_json(body: bytes | bytearray | memoryview) -> object:
 
     Raises:
         BadRequest: it is no JSON.
+        PayloadTooLarge: it has more values than are read at once.
     """
     if not body:
         raise BadRequest("the body is empty: expected JSON")
+    check_values(body)
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
@@ -95,22 +106,59 @@ def load_json(body: bytes | bytearray | memoryview) -> object:
     return value
 
 
-def check_members(body: bytes | bytearray | memoryview) -> None:
-    """Refuse what is mostly keys: a parser makes an object of each, and lets no other thread run until it has all.
+def check_values(body: bytes | bytearray | memoryview) -> None:
+    """Refuse what a parser would take long for: no other thread runs until it has an object of each value.
 
     Raises:
-        PayloadTooLarge: more colons than `MAX_MEMBERS`, in keys or in text.
+        PayloadTooLarge: more than `MAX_TEXT_BYTES`, or more commas than `MAX_VALUES`, between values or in text.
     """
-    count = 0
-    for start in range(0, len(body) if len(body) > MAX_MEMBERS else 0, _LOOKED_AT):
-        count += bytes(body[start : start + _LOOKED_AT]).count(b":")
-    if count > MAX_MEMBERS:
-        raise PayloadTooLarge(f"the JSON has more than {MAX_MEMBERS} members, or colons in its texts")
+    if len(body) > MAX_TEXT_BYTES:
+        raise PayloadTooLarge(
+            f"the JSON has {len(body)} bytes, at most {MAX_TEXT_BYTES} are read: send images as files, "
+            "numbers as .npy, or to /v2 as binary data or one flat list"
+        )
+    if _has_more(b",", body, MAX_VALUES):
+        raise PayloadTooLarge(
+            f"the JSON has more than {MAX_VALUES} values, or commas in its texts: send many numbers as .npy, or to /v2 "
+            "as binary data or one flat list"
+        )
+
+
+def _has_more(what: bytes, body: bytes | bytearray | memoryview, most: int) -> bool:
+    """Whether a byte is there more often than that; looked for in pieces, for counting holds others up too."""
+    if len(body) <= most:
+        return False
+    starts = range(0, len(body), _LOOKED_AT)
+    return sum(bytes(body[start : start + _LOOKED_AT]).count(what) for start in starts) > most
+
+
+@dataclass(frozen=True, slots=True)
+class Long:
+    """The JSON of very many numbers, in pieces, which are never put together: that would hold up others too."""
+
+    pieces: list[bytes]
 
 
 def dumps(obj: object) -> bytes:
     """Write JSON; NumPy arrays must be C-contiguous and native, as `to_json` returns them."""
-    return orjson.dumps(obj, option=orjson.OPT_SERIALIZE_NUMPY)
+    return b"".join(dumps_in_pieces(obj))
+
+
+def dumps_in_pieces(obj: object) -> list[bytes]:
+    """What `dumps` writes, not put together; one piece if nothing in it is `Long`."""
+    longs: list[Long] = []
+
+    def marked(value: object) -> str:
+        if not isinstance(value, Long):
+            raise TypeError(type(value).__name__)
+        longs.append(value)
+        return _MARK
+
+    text = orjson.dumps(obj, default=marked, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATACLASS)
+    if not longs:
+        return [text]
+    between = text.split(f'"{_MARK}"'.encode())
+    return [piece for rest, long in zip(between, longs, strict=False) for piece in (rest, *long.pieces)] + between[-1:]
 
 
 # --- JSON to array ----------------------------------------------------------------------------------------------------
@@ -288,7 +336,7 @@ def _to_utf8(flat: Iterable[object], place: Callable[[int], str]) -> list[bytes]
 
 def to_json(array: Array) -> object:
     """Return what `dumps` writes as nested numbers (or booleans), non-finite ones as the strings of NON_FINITE."""
-    return _to_json(array) if array.size <= PIECE else orjson.Fragment(_in_pieces(array, _to_json))
+    return _to_json(array) if array.size <= PIECE else Long(list(_in_pieces(array, _to_json)))
 
 
 def _to_json(array: Array) -> object:
@@ -310,20 +358,25 @@ def to_json_flat_null(array: Array) -> object:
     if array.dtype.kind == "O":
         return [_to_text(value) for value in array.ravel()]
     flat = array.ravel()
-    return _fewest_digits(flat) if flat.size <= PIECE else orjson.Fragment(_in_pieces(flat, _fewest_digits))
+    return _fewest_digits(flat) if flat.size <= PIECE else Long(list(_in_pieces(flat, _fewest_digits)))
 
 
-def _in_pieces(array: Array, convert: Callable[[Array], object]) -> bytes:
+def _in_pieces(array: Array, convert: Callable[[Array], object]) -> Iterator[bytes]:
     """The JSON of many numbers. While orjson writes no other thread runs, the event loop's neither: so not all at once.
 
     orjson itself writes null for what is not finite.
     """
     each = array.size // len(array)
-    if each > PIECE:
-        return b"[" + b",".join([_in_pieces(part, convert) for part in array]) + b"]"
-    step = PIECE // each
-    pieces = [dumps(convert(array[start : start + step]))[1:-1] for start in range(0, len(array), step)]
-    return b"[" + b",".join(pieces) + b"]"
+    opens = b"["
+    for start in range(0, len(array), max(1, PIECE // each)):
+        part = array[start : start + max(1, PIECE // each)]
+        if each > PIECE:
+            yield opens
+            yield from _in_pieces(part[0], convert)
+        else:
+            yield opens + orjson.dumps(convert(part), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+        opens = b","
+    yield b"]"
 
 
 def _to_text(value: object) -> str:

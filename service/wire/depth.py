@@ -5,6 +5,7 @@ those in strings too; only if that says too deep are strings left out, token by 
 """
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -31,17 +32,28 @@ def check_depth(body: bytes | bytearray | memoryview, limit: int) -> None:
         BadRequest: there are more.
     """
     text = body if isinstance(body, bytes | bytearray) else bytes(body)
-    if text.count(b"[") + text.count(b"{") > limit and _highest(_brackets(text)) > limit and _is_deeper(text, limit):
+    if _opened(text) > limit and _may_be_deeper(text, limit) and _is_deeper(text, limit):
         raise BadRequest(f"the JSON is nested more than {limit} levels deep")
 
 
-def _brackets(text: bytes | bytearray) -> bytes:
-    """In pieces: between them other threads have their turn."""
-    return b"".join([text[at : at + PIECE].translate(None, _OTHERS) for at in range(0, len(text), PIECE)])
+def _pieces(text: bytes | bytearray) -> Iterator[bytes | bytearray]:
+    """Between them other threads have their turn."""
+    return (text[at : at + PIECE] for at in range(0, len(text), PIECE))
 
 
-def _highest(brackets: bytes) -> int:
-    return int(np.cumsum(_STEPS[np.frombuffer(brackets, np.uint8)], dtype=np.int32).max())
+def _opened(text: bytes | bytearray) -> int:
+    return sum(piece.count(b"[") + piece.count(b"{") for piece in _pieces(text))
+
+
+def _may_be_deeper(text: bytes | bytearray, limit: int) -> bool:
+    """As if there were no strings."""
+    level = 0
+    for piece in _pieces(text):
+        levels = level + np.cumsum(_STEPS[np.frombuffer(piece.translate(None, _OTHERS), np.uint8)], dtype=np.int32)
+        if levels.max(initial=0) > limit:
+            return True
+        level = int(levels[-1]) if len(levels) else level
+    return False
 
 
 def _is_deeper(text: bytes | bytearray, limit: int) -> bool:

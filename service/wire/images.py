@@ -40,6 +40,8 @@ CONTENT_TYPES: Mapping[str, str] = {
 warnings.filterwarnings("error", module=r"PIL\.")
 
 _UNREADABLE = "is not a readable image: expected PNG, JPEG, WebP, BMP or GIF"
+_BASE64_PIECE = 2**20
+"""Characters; four of them make three bytes."""
 _DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,", re.IGNORECASE)
 _URL = re.compile(r"\s*[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
@@ -324,6 +326,15 @@ def from_base64(text: object, *, name: str, max_bytes: int) -> bytes:
     if size > max_bytes:
         raise PayloadTooLarge(f"{name} has {size} bytes, expected at most {max_bytes}")
     try:
-        return binascii.a2b_base64(payload, strict_mode=True)
+        return b"".join(_pieces_of_base64(payload))
     except ValueError as exc:
         raise BadRequest(f"{name} is not base64 (A-Z a-z 0-9 + / padded with =, no line breaks): {exc}") from exc
+
+
+def _pieces_of_base64(payload: str) -> Iterator[bytes]:
+    """Decoded one after the other: while one is, no other thread runs."""
+    for start in range(0, len(payload), _BASE64_PIECE):
+        piece = payload[start : start + _BASE64_PIECE]
+        if piece.endswith("=") and start + len(piece) < len(payload):
+            raise ValueError("Excess data after padding")
+        yield binascii.a2b_base64(piece, strict_mode=True)

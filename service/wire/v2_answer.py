@@ -35,8 +35,8 @@ class Encoded:
     """The body of an answer, in pieces.
 
     Attributes:
-        header_bytes: for Inference-Header-Content-Length, length of the JSON, which is the first piece; None if no
-            bytes follow it, and the header must not be sent.
+        header_bytes: for Inference-Header-Content-Length, length of the JSON, which comes first; None if no bytes
+            follow it, and the header must not be sent.
         chunks: binary outputs are views of their arrays, not copies.
     """
 
@@ -73,7 +73,7 @@ def encode_infer(
         else:
             content = {"data": _to_json(output)}
         described.append(_described(output.name, output.array.dtype, output.array.shape, content))
-    return _encoded(arrays.dumps(answer | {"outputs": described}), pieces)
+    return _encoded(arrays.dumps_in_pieces(answer | {"outputs": described}), pieces)
 
 
 def _binary(model_name: str, model_version: str, outputs: Sequence[OutputTensor]) -> Encoded:
@@ -91,16 +91,16 @@ def _binary(model_name: str, model_version: str, outputs: Sequence[OutputTensor]
         if len(_KNOWN) >= MAX_KNOWN:
             _KNOWN.clear()
         _KNOWN[key] = header
-    return _encoded(header, pieces)
+    return _encoded([header], pieces)
 
 
 def _described(name: str, dtype: DType, shape: tuple[int, ...], content: Mapping[str, object]) -> Mapping[str, object]:
     return {"name": name, "datatype": _datatype(dtype).name, "shape": shape, **content}
 
 
-def _encoded(header: bytes, pieces: Sequence[bytes | memoryview]) -> Encoded:
-    chunks = [header, *(piece for piece in pieces if piece)]
-    return Encoded(len(header) if len(chunks) > 1 else None, chunks)
+def _encoded(header: list[bytes], pieces: Sequence[bytes | memoryview]) -> Encoded:
+    behind = [piece for piece in pieces if piece]
+    return Encoded(sum(map(len, header)) if behind else None, [*header, *behind])
 
 
 def _datatype(dtype: DType) -> Datatype:

@@ -23,9 +23,6 @@ from service.wire.v2_pieces import Numbers
 
 Data: TypeAlias = list[object] | simdjson.Array | Numbers
 
-# simdjson counts an array's elements in 24 bits and stops at the top, and pysimdjson 7.0.2 makes its lists of that size
-# and writes past their end. An element and its comma are two bytes: a shorter document cannot have so many.
-_MAX_BYTES = 2 * 0xFFFFFF
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _REQUEST = ("id", "parameters", "inputs", "outputs")
 _INPUT = ("name", "datatype", "shape", "parameters", "data")
@@ -61,7 +58,10 @@ def _put_back(request: object, numbers: list[Numbers]) -> object:
 
 
 def _parse(body: bytes | bytearray | memoryview) -> object:
-    if len(body) < _MAX_BYTES and body[:3] != _BYTE_ORDER_MARK:
+    # simdjson counts an array's elements in 24 bits and stops at the top, and pysimdjson 7.0.2 makes its lists of that
+    # size and writes past their end. Here nothing comes near it.
+    arrays.check_values(body)
+    if body[:3] != _BYTE_ORDER_MARK:
         with contextlib.suppress(ValueError, RuntimeError):
             # A parser must not be shared by threads nor used again while its documents live. A new one costs 0.2 µs
             # more than one per thread, which would keep the memory of the largest document it ever saw.

@@ -138,8 +138,13 @@ class Server:
 
     def in_flight(self) -> float:
         """Requests that are being answered, without the one that asks."""
+        return self.metric("actserve_requests_in_flight") - 1
+
+    def metric(self, name: str, **labels: str) -> float:
+        """0 for one that is not told yet."""
         families = text_string_to_metric_families(self.one(*get("/metrics")).body.decode())
-        return next(f.samples[0].value for f in families if f.name == "actserve_requests_in_flight") - 1
+        samples = (sample for family in families for sample in family.samples)
+        return next((s.value for s in samples if s.name == name and s.labels == labels), 0.0)
 
 
 STEADY = {"workers": "1", "reload_interval_seconds": "0", "request_log": "false", "lame_duck_seconds": "0"}

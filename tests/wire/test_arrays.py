@@ -278,7 +278,7 @@ def test_a_shape_whose_product_would_wrap_is_too_large(shape: list[int]) -> None
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"{'a': 1}", b"[1,]", b"1 2", b"[1] //", b"NaN", b"[Infinity]", b"1e999", b"9" * 5000, b'"\xff"',
-     b'"\xc0\xaf"', b"\xef\xbb\xbf1", b'"\\ud800"', "1".encode("utf-16"), b"\0", b"[" * 200_000, b'{"a":' * 100_000],
+     b'"\xc0\xaf"', b"\xef\xbb\xbf1", b'"\\ud800"', "1".encode("utf-16"), b"\0", b"[" * 100_000, b'{"a":' * 100_000],
     ids=lambda body: repr(body[:12]),
 )  # fmt: skip
 def test_what_is_not_json_is_refused(body: bytes) -> None:
@@ -435,10 +435,29 @@ def test_what_is_not_npy_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_what_is_mostly_keys_is_refused(kind: Any) -> None:
-    """Three million of them would hold up everybody for seconds."""
-    most = arrays.MAX_MEMBERS
-    body = kind(b"[" + b'{"":0},' * (most - 1) + b'{"":0}]')
+@pytest.mark.parametrize(
+    ("item", "most", "text"),
+    [
+        (b'{"":0}', arrays.MAX_MEMBERS, "131072 members"),
+        (b"{}", arrays.MAX_MEMBERS, "131072 objects"),
+        (b"[]", arrays.MAX_MEMBERS - 1, "131072 lists"),
+        (b"0", arrays.MAX_VALUES + 1, "262144 values"),
+        (b'""', arrays.MAX_VALUES + 1, "262144 values"),
+    ],
+    ids=["members", "objects", "lists", "numbers", "texts"],
+)
+def test_what_a_parser_takes_long_for_is_refused(kind: Any, item: bytes, most: int, text: str) -> None:
+    """Three million keys would hold up everybody for seconds."""
+    body = kind(b"[" + (item + b",") * (most - 1) + item + b"]")
     assert len(cast("list[object]", arrays.parse_json(body, max_depth=9))) == most
-    with pytest.raises(PayloadTooLarge, match="the JSON has more than 131072 members"):
-        arrays.parse_json(kind(b"[" + b'{"":0},' * most + b'{"":0}]'), max_depth=9)
+    with pytest.raises(PayloadTooLarge, match=f"the JSON has more than {text}"):
+        arrays.parse_json(kind(b"[" + (item + b",") * most + item + b"]"), max_depth=9)
+
+
+def test_a_very_long_text_is_refused() -> None:
+    most = arrays.MAX_TEXT_BYTES
+    assert arrays.parse_json(b'"%s"' % (b"a" * (most - 2)), max_depth=9) == "a" * (most - 2)
+    with pytest.raises(
+        PayloadTooLarge, match=f"the JSON has {most + 1} bytes, at most {most} are read: send images as"
+    ):
+        arrays.parse_json(b'"%s"' % (b"a" * (most - 1)), max_depth=9)

@@ -400,6 +400,16 @@ def test_a_url_is_not_fetched(url: str) -> None:
         images.from_base64(url, name="image", max_bytes=1000)
 
 
+@pytest.mark.parametrize("content", [b"", b"a", b"ab", b"abc", bytes(range(40))], ids=len)
+def test_a_long_text_is_read_in_pieces(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_BASE64_PIECE", 8)
+    text = base64.b64encode(b"123456" * 3 + content).decode()
+    assert images.from_base64(text, name="image", max_bytes=1000) == b"123456" * 3 + content
+    for wrong in ("YWJjZA==" + text, text + "a", text.replace("M", "?", 1)):
+        with pytest.raises(BadRequest, match="is not base64"):
+            images.from_base64(wrong, name="image", max_bytes=1000)
+
+
 def test_a_long_text_that_is_not_base64_is_refused_at_once() -> None:
     started = time.perf_counter()
     with pytest.raises(BadRequest):

@@ -173,7 +173,7 @@ def test_what_simdjson_refuses_is_refused_in_the_same_words(text: str, datatype:
     "body",
     [b"", b"{", b"\xef\xbb\xbf" + body_of("[1]"), body_of("[1]") + b"x", body_of("[1]") + b"\0", body_of("[01]"),
      body_of('["a"]').replace(b'"a"', b'"\xff"'), body_of('["\\ud800"]'),
-     body_of("[NaN]"), body_of("[1,]"), body_of("[" * 1030 + "1" + "]" * 1030), body_of("[" * 200_000)],
+     body_of("[NaN]"), body_of("[1,]"), body_of("[" * 1030 + "1" + "]" * 1030), body_of("[" * 100_000)],
     ids=lambda body: repr(body[-12:]),
 )  # fmt: skip
 def test_what_is_not_json_is_refused(body: bytes) -> None:
@@ -213,8 +213,3 @@ def test_documents_of_another_form_are_refused_alike(document: str) -> None:
     assert isinstance(first, tuple)
     if document.startswith("{"):
         assert first == outcome(by_orjson(document.encode()).replace(b"0, }", b"0}"))
-
-
-def test_documents_so_long_that_simdjson_cannot_count_are_orjsons() -> None:
-    body = body_of("[1]") + b" " * (2 * 0xFFFFFF)
-    assert data_of(body) == [1]

@@ -151,7 +151,10 @@ def test_a_large_answer_is_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) -
     for each in values[:5]:
         each.flat[4] = np.inf
     whole = [[arrays.dumps(of(each)) for of in (arrays.to_json, arrays.to_json_flat_null)] for each in values]
+    longest = [len(arrays.dumps_in_pieces([arrays.to_json(each)])) for each in values]
+    assert longest == [1] * len(values)
     monkeypatch.setattr(arrays, "PIECE", 3)
+    assert [len(arrays.dumps_in_pieces([arrays.to_json(each)])) > 3 for each in values[:5]] == [True] * 5
     assert whole == [[arrays.dumps(of(each)) for of in (arrays.to_json, arrays.to_json_flat_null)] for each in values]
 
 
