@@ -233,6 +233,8 @@ class DeviceFailed(ModelUnavailable):
 
 def printable(text: str, length: int = MAX_TEXT_LENGTH) -> str:
     """Escape what is not printable (line ends, lone surrogates, terminal codes) and cut to `length` characters."""
+    if len(text) <= length and text.isprintable():
+        return text
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[: length + 1])
     return safe if len(safe) <= length else safe[: length - 1] + "…"
 

@@ -110,7 +110,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, default=15, help="of each phase (15)")
     parser.add_argument("--deadline", type=float, default=1, help="ACTSERVE_DEADLINE_SECONDS of the server (1)")
-    parser.add_argument("--request", choices=REQUESTS, default="binary", help="how images are sent (binary)")
+    parser.add_argument("--request", choices=REQUESTS, default="photos", help="how images are sent (photos)")
     parser.add_argument("--images", type=int, default=32, help="of a request (32)")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="a page that keeps the results: docs/reliability.md")
     return parser.parse_args()

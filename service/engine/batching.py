@@ -37,6 +37,9 @@ Elsewhere: TypeAlias = Callable[[Callable[[], list[Outcome]]], Awaitable[list[Ou
 LOWEST = 2**64
 """The place of a request without a priority: behind all that have one. 1 is the highest, as in Triton."""
 
+PUNCTUAL = 0.8
+"""What is expected to wait for more than this share of its time is not taken: it might come too late."""
+
 GRAIN_NS = 10_000_000
 """Least time between two looks for requests that are too late: each goes through all that wait."""
 
@@ -66,6 +69,8 @@ class Batcher:
     _woken: asyncio.Handle | None = field(default=None, init=False)
     _closed: bool = field(default=False, init=False)
     _pace: Pace = field(default_factory=Pace, init=False)
+    _leaving: tuple[int, int] | None = field(default=None, init=False)
+    """How many rows left their line last, and when; None unless others could have left it next."""
     _first_due_ns: int = field(default=NEVER, init=False)
     """Before this nothing that waits is too late."""
     _look_ns: int = field(default=NEVER, init=False)
@@ -91,8 +96,8 @@ class Batcher:
         if self.waiting_rows + rows > self.rules.max_queue_size and self.waiting_rows:
             raise QueueFull(f"Exceeds maximum queue size: {self.waiting_rows} rows wait")
         ticket = self._ticket(run, feeds, rows, timeout_us)
-        if self.waiting_rows * self._pace.row_ns > ticket.due_ns - ticket.arrived_ns and not priority:
-            self._check_wait(ticket)
+        if self.waiting_rows * self._pace.row_ns > PUNCTUAL * (ticket.due_ns - ticket.arrived_ns) and not priority:
+            raise self._too_long_a_wait()
         if ticket.due_ns < self._first_due_ns:
             self._first_due_ns = ticket.due_ns
         line = self._lines.setdefault(self._key(feeds), [])
@@ -114,11 +119,10 @@ class Batcher:
             numbers += array.size
         return Ticket(run, feeds, rows, numbers, now, timeout_ns, due_ns, answer, caller)
 
-    def _check_wait(self, ticket: Ticket) -> None:
-        wait_ns = self._pace.wait_ns(self.waiting_rows, self.rules.count)
-        if wait_ns > ticket.due_ns - ticket.arrived_ns:
-            text = f"{self.waiting_rows} rows wait, which take about {wait_ns / 1e9:.3g} s: longer than this one may"
-            raise TooLongAWait(text, wait_ns / 1e9)
+    def _too_long_a_wait(self) -> TooLongAWait:
+        wait_s = self.waiting_rows * self._pace.row_ns / 1e9
+        text = f"{self.waiting_rows} rows wait, which take about {wait_s:.3g} s: longer than this one may"
+        return TooLongAWait(text, wait_s)
 
     @property
     def waiting(self) -> int:
@@ -219,7 +223,10 @@ class Batcher:
                 rows += ticket.rows
                 numbers += ticket.numbers
         self._drop_empty_lines()
-        return Batch(batch, numbers, bool(self._lines))
+        if self._leaving:
+            self._pace.left(self._leaving[0], now - self._leaving[1])
+        self._leaving = (rows, now) if rows and self._lines else None
+        return Batch(batch, numbers)
 
     def _most_rows(self, first: Ticket) -> int:
         """Of a run: as many as can be run here, if any can; more would have to go elsewhere, and take as long a row."""
@@ -267,7 +274,7 @@ class Batcher:
                     ticket.fail(result)
                 continue
             numbers = batch.numbers if len(outcomes) == 1 else sum([ticket.numbers for ticket in tickets])
-            self._pace.add(result.infer_ns, result.rows, numbers, full=batch.full)
+            self._pace.ran(result.infer_ns, numbers)
             for ticket, part in zip(tickets, parts(tickets, result), strict=True):
                 if not ticket.answer.done():
                     ticket.answer.set_result(part)

@@ -27,11 +27,15 @@ class Caller:
         limit_ns: how long it waits once it has sent everything; 0 for ever.
         deadline_ns: until when that is, by `time.perf_counter_ns`, which neither the wall clock nor a setting of it
             moves; `NEVER` for ever.
+        begun: whether work for it has.
+        on_arrival: called once it has sent everything, and None from then on.
     """
 
     left: Left
     limit_ns: int = 0
     deadline_ns: int = NEVER
+    begun: bool = False
+    on_arrival: Callable[[], object] | None = None
 
     def check(self) -> None:
         """Check that the work is still wanted.
@@ -58,6 +62,9 @@ def watch(left: Left, limit_s: float = 0.0, clock: Callable[[], int] = time.perf
 def arrived() -> None:
     """All that the caller sends is here; how long it took to send that is not our delay, so its time begins now."""
     caller = _caller.get()
+    if caller.on_arrival is not None:
+        caller.on_arrival()
+        caller.on_arrival = None
     if caller.limit_ns:
         caller.deadline_ns = time.perf_counter_ns() + caller.limit_ns
 
@@ -71,4 +78,4 @@ def _stays() -> bool:
     return False
 
 
-_caller: ContextVar[Caller] = ContextVar("caller", default=Caller(_stays))  # noqa: B039  # it is never changed
+_caller: ContextVar[Caller] = ContextVar("caller", default=Caller(_stays, begun=True))  # noqa: B039  # it is never changed

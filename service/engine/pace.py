@@ -15,37 +15,26 @@ UNKNOWN = float("inf")
 class Pace:
     """Of one version of a model.
 
-    A lone row takes longer than a row among many, and a first run longer than those that follow. So what waits is
-    judged by runs alone that were as full as they could be, because others were left waiting; and by the median of
-    several, which one slow run does not move.
+    What waits is judged by how fast rows leave the line while others are left in it: that is what the model is given of
+    the machine, with all that is done beside its runs. A lone row takes longer than a row among many, and a first run
+    longer than those that follow; so it is the median of several such times, which one slow run does not move.
 
     Attributes:
-        row_ns: a row's share of the time of recent runs; infinite before the first.
-        number_ns: likewise that of a number of their inputs. Where rows are of any length, a row says little.
+        number_ns: a number's share of the time of recent runs; infinite before the first. A row may be of any length.
+        row_ns: for each row that waits, how long it takes until they have left the line; 0 if it is not known.
     """
 
-    row_ns: float = UNKNOWN
     number_ns: float = UNKNOWN
-    _full: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT), init=False)
+    row_ns: float = 0.0
+    _left: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT), init=False)
 
-    def add(self, infer_ns: int, rows: int, numbers: int, *, full: bool) -> None:
-        """Count a run.
+    def ran(self, infer_ns: int, numbers: int) -> None:
+        """Count a run, with so many numbers in its inputs."""
+        of_number = infer_ns / (numbers or 1)
+        self.number_ns = of_number if self.number_ns == UNKNOWN else 0.8 * self.number_ns + 0.2 * of_number
 
-        Args:
-            numbers: in its inputs.
-            full: others were left waiting that could not be in it.
-        """
-        of_row, of_number = infer_ns / (rows or 1), infer_ns / (numbers or 1)
-        if self.row_ns == UNKNOWN:
-            self.row_ns, self.number_ns = of_row, of_number
-        else:
-            self.row_ns = 0.8 * self.row_ns + 0.2 * of_row
-            self.number_ns = 0.8 * self.number_ns + 0.2 * of_number
-        if full:
-            self._full.append(of_row)
-
-    def wait_ns(self, rows: int, slots: int) -> float:
-        """How long so many rows take at least, in as many runs at a time as there are slots; 0 if it is not known."""
-        if len(self._full) < ENOUGH:
-            return 0.0
-        return rows * min(self.row_ns, median(self._full)) / slots
+    def left(self, rows: int, took_ns: int) -> None:
+        """Count rows that have left a line in which others were, by the time until the next could."""
+        self._left.append(took_ns / rows)
+        if len(self._left) >= ENOUGH:
+            self.row_ns = median(self._left)

@@ -70,13 +70,11 @@ class Batch:
 
     Attributes:
         numbers: in the inputs of all.
-        full: others were left waiting that could not be in it.
         begun: whether its run has.
     """
 
     tickets: Sequence[Ticket]
     numbers: int
-    full: bool
     begun: bool = False
 
     def run(self) -> "list[Outcome]":

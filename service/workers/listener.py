@@ -31,6 +31,8 @@ log = logging.getLogger("actserve.workers")
 PAUSE_S = 0.001
 PATIENCE = 20
 """Pauses for which a connection is left to others: some of their longest runs in the event loop."""
+AT_ONCE = 64
+"""Connections taken in one round of the event loop."""
 HANDSHAKE_S = 10.0
 """For TLS to begin."""
 FULL_PAUSE_S = 0.1
@@ -87,30 +89,38 @@ class Listener:
 
     def _watch(self) -> None:
         if self._open:
-            self._loop.add_reader(self._socket, self._connection_waits)
+            self._loop.add_reader(self._socket, self._connections_wait)
 
     def _pause(self, seconds: float) -> None:
         self._loop.remove_reader(self._socket)
         self._loop.call_later(seconds, self._watch)
 
-    def _connection_waits(self) -> None:
+    def _connections_wait(self) -> None:
+        """Take those that are this worker's to take: when the loop is busy its next round is late."""
         if self._left_to_others < PATIENCE and self._shares.excess() > 0:
             self._left_to_others += 1
             self._pause(PAUSE_S)
             return
         self._left_to_others = 0
+        for _ in range(AT_ONCE):
+            if not self._take() or self._shares.excess() > 0:
+                return
+
+    def _take(self) -> bool:
+        """One connection, if there is one."""
         try:
             accepted, _ = self._socket.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):  # another worker was faster
-            return
+            return False
         except OSError as error:
             log.error("no connection can be taken: %s", error.strerror)
             self._pause(FULL_PAUSE_S)
-            return
+            return False
         connection = _Counted(accepted, self._shares)
         task = self._loop.create_task(self._serve(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return True
 
     async def _serve(self, connection: socket.socket) -> None:
         try:

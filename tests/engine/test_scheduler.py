@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
+from service.engine import callers, scheduler
 from service.engine.model import Execution, Model
 from service.engine.pool import Pool
 from service.engine.scheduler import Scheduler
 from service.engine.session import Device
-from service.errors import ModelUnavailable
+from service.errors import ClientLeft, DeadlineExceeded, ModelUnavailable
 from tests.engine.making import load, node, plain, put, serialised
 
 T = TypeVar("T")
@@ -128,3 +129,61 @@ def test_after_closing_nothing_is_taken(tmp_path: Path) -> None:
             scheduler.submit(made, row(1))
 
     scheduled(main)
+
+
+@pytest.fixture
+def one_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any work is as much as a round of the event loop has time for."""
+    monkeypatch.setattr(scheduler, "ROUND_NS", 0)
+
+
+async def asked(scheduler: Scheduler, done: list[str], name: str, left: Callable[[], bool] = lambda: False) -> None:
+    """A request with two pieces of short work."""
+    callers.watch(left)
+    for part in "ab":
+        await scheduler.work(lambda part=part: done.append(name + part), short=True)  # type: ignore[misc]
+
+
+@pytest.mark.usefixtures("one_a_round")
+def test_of_many_requests_each_round_begins_one_and_goes_on_with_what_has_begun() -> None:
+    async def main(scheduler: Scheduler, _: Counting) -> list[str]:
+        done: list[str] = []
+        requests = [asyncio.create_task(asked(scheduler, done, name)) for name in "123"]
+
+        async def others() -> None:
+            """They have a turn in each round."""
+            while not all(request.done() for request in requests):
+                done.append("-")
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*requests, others())
+        return done
+
+    done = "".join(scheduled(main))
+    assert done.replace("-", "") == "1a1b2a2b3a3b"
+    assert done.index("1b") < done.index("-") < done.index("2a") < done.rindex("-", 0, done.index("3a"))
+
+
+@pytest.mark.usefixtures("one_a_round")
+def test_who_leaves_or_is_late_in_line_is_not_worked_for() -> None:
+    async def main(scheduler: Scheduler, _: Counting) -> tuple[list[str], list[Any]]:
+        done: list[str] = []
+
+        async def late() -> None:
+            callers.watch(lambda: False, 1e-9)
+            await scheduler.work(lambda: done.append("late"), short=True)
+
+        requests = [
+            asyncio.create_task(asked(scheduler, done, "1")),
+            asyncio.create_task(asked(scheduler, done, "2", left=lambda: True)),
+            asyncio.create_task(late()),
+            asyncio.create_task(asked(scheduler, done, "3")),
+            asyncio.create_task(asked(scheduler, done, "4")),
+        ]
+        await asyncio.sleep(0)
+        requests[3].cancel()
+        return done, await asyncio.gather(*requests, return_exceptions=True)
+
+    done, ends = scheduled(main)
+    assert done == ["1a", "1b", "4a", "4b"]
+    assert [type(end) for end in ends] == [type(None), ClientLeft, DeadlineExceeded, asyncio.CancelledError, type(None)]

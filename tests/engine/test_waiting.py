@@ -144,11 +144,12 @@ def test_a_delay_for_others_ends_with_the_deadline() -> None:
 
 
 async def paced(gate: Gate, left: int = 8, **rules: int) -> tuple[Made, list[asyncio.Future[Execution]]]:
-    """With several full runs behind it at 1 ms a row, one under way, and so many rows waiting."""
+    """With several runs behind it at 1 ms a row, one under way, and so many rows waiting."""
     it = made(gate, **rules)
     answers = [it.ask(1) for _ in range(8 * 5 + left)]
     await settle()
     while len(it.model.runs) < 4:
+        it.model.clock.ns += 8_000_000 // it.batcher.rules.count
         await gate.let_through()
     assert it.batcher.waiting_rows == left
     return it, answers
@@ -173,7 +174,7 @@ def test_what_cannot_be_run_in_time_is_not_taken() -> None:
             it.ask(1, timeout_us=7_000)
         assert refusal.value.headers == {"Retry-After": "1"}
         assert it.batcher.waiting_rows == 8
-        answers += [it.ask(1, timeout_us=9_000), it.ask(1, timeout_us=7_000, priority=1), it.ask(1)]
+        answers += [it.ask(1, timeout_us=11_000), it.ask(1, timeout_us=7_000, priority=1), it.ask(1)]
         await let_all_through(gate, *answers)
 
     run(main())
@@ -183,14 +184,12 @@ def test_the_servers_deadline_counts_too_and_the_client_is_told_when_to_come_bac
     async def main() -> None:
         gate = Gate()
         it, answers = await paced(gate)
-        it.batcher._pace = Pace()
-        for _ in range(3):
-            it.batcher._pace.add(2_000_000_000, 1, 1, full=True)
-        callers.watch(lambda: False, 15, it.batcher.clock)
+        it.batcher._pace.row_ns = 2_000_000_000
+        callers.watch(lambda: False, 17, it.batcher.clock)
         with pytest.raises(QueueFull) as refusal:
             it.ask(1)
         assert refusal.value.headers == {"Retry-After": "16"}
-        callers.watch(lambda: False, 17, it.batcher.clock)
+        callers.watch(lambda: False, 21, it.batcher.clock)
         await let_all_through(gate, *answers, it.ask(1))
 
     run(main())
@@ -201,9 +200,9 @@ def test_runs_at_a_time_share_what_waits() -> None:
         gate = Gate()
         it, answers = await paced(gate, count=2, left=0)
         answers += [it.ask(value) for value in range(8)]
-        answers.append(it.ask(1, timeout_us=4_100))
+        answers.append(it.ask(1, timeout_us=5_200))
         with pytest.raises(QueueFull):
-            it.ask(1, timeout_us=4_100)
+            it.ask(1, timeout_us=5_200)
         await let_all_through(gate, *answers)
 
     run(main())
@@ -256,23 +255,47 @@ def test_one_slow_run_refuses_nobody(slow: int) -> None:
     """A process that was held, a first run: whenever it comes."""
     pace = Pace()
     for number in range(3):
-        pace.add(10**12 if number == slow else 8_000_000, 8, 1, full=True)
-    assert pace.wait_ns(1000, 1) == 10**9
+        pace.left(8, 10**12 if number == slow else 8_000_000)
+    assert pace.row_ns == 1_000_000
 
 
-def test_a_pace_is_known_after_some_full_runs_and_follows_the_last() -> None:
+def test_a_pace_is_known_after_some_runs_and_follows_the_last() -> None:
     pace = Pace()
     for _ in range(2):
-        pace.add(1_000_000, 1, 1, full=True)
-        pace.add(1_000_000, 1, 1, full=False)
-    assert pace.wait_ns(10, 1) == 0
-    for _ in range(KEPT):
-        pace.add(3_000_000, 1, 1, full=True)
-    assert 25_000_000 < pace.wait_ns(10, 1) < 30_000_000
-    for _ in range(KEPT):
-        pace.add(1_000_000, 1, 1, full=True)
-    assert pace.wait_ns(10, 1) == 10_000_000
-    assert pace.wait_ns(10, 2) == 5_000_000
+        pace.left(1, 1_000_000)
+    assert pace.row_ns == 0
+    for took_ns in (3_000_000, 1_000_000):
+        for _ in range(KEPT):
+            pace.left(1, took_ns)
+        assert pace.row_ns == took_ns
+
+
+def test_the_pace_is_that_of_the_whole_server_not_of_its_runs_alone() -> None:
+    """Whatever else is done in between makes others wait as well; but not the time in which nobody waits."""
+
+    async def main() -> None:
+        gate = Gate()
+        it, answers = await paced(gate)
+        it.model.clock.ns += 10**12
+        await gate.let_through()
+        await let_all_through(gate, *answers)
+        for _ in range(KEPT):
+            it.model.clock.ns += 10**12
+            await it.ask(1)
+        assert it.batcher._pace.row_ns == 1_000_000
+
+    run(main())
+
+
+def test_a_delay_for_others_is_no_pace() -> None:
+    async def main() -> None:
+        it = by_virtual_time(Gate(open_=True), max_queue_delay_microseconds=1_000_000)
+        for _ in range(2 * KEPT):
+            await asyncio.gather(it.ask(1), it.ask(2, width=2))
+        assert now_ns() > KEPT * 10**9
+        assert it.batcher._pace.row_ns < 1_000_000
+
+    virtual.run(main())
 
 
 @pytest.mark.parametrize("error", [RunStopped("too long"), DeviceFailed("broken")])

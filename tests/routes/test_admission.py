@@ -12,7 +12,9 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
+from service.engine import callers
 from service.routes.admission import Admission
+from service.routes.flow import ENOUGH, KEPT, Flow
 from service.routes.keys import Keys
 from service.settings import Settings
 from service.workers.drain import Drain
@@ -22,12 +24,13 @@ MB = 2**20
 
 
 class Gate:
-    """An application that answers each request when it is let; it reads no body."""
+    """An application that answers each request when it is let; it reads no body, and all of them are here at once."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, asyncio.Event] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        callers.arrived()
         await self.waiting.setdefault(scope["path"], asyncio.Event()).wait()
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body"})
@@ -55,6 +58,7 @@ async def sent(app: Admission, asked: Scope) -> tuple[int, dict[bytes, bytes]]:
     async def send(message: Message) -> None:
         messages.append(message)
 
+    callers.watch(lambda: False)
     await app(asked, receive, send)
     return messages[0]["status"], dict(messages[0]["headers"])
 
@@ -141,8 +145,8 @@ def test_a_body_that_is_larger_than_all_that_may_be_held_is_let_in_alone() -> No
 @pytest.mark.parametrize(
     ("asked", "closes"),
     [
-        (scope("/c", 10), False),
-        (scope("/c", 100_000), True),
+        (scope("/c", 1_000_000), False),
+        (scope("/c", 2_000_000), True),
         (scope("/c", None), True),
         (scope("/c", 10, (b"expect", b"100-continue")), True),
     ],
@@ -220,3 +224,115 @@ def test_the_limits_are_the_settings(tmp_path: Path) -> None:
         x = {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [1]}
         two = client.post("/v2/models/relu/infer", json={"inputs": [x, x | {"name": "y"}]})
         assert two.json()["error"] == "inputs has 2 tensors, expected at most 1"
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ns = 0
+
+    def __call__(self) -> int:
+        return self.ns
+
+
+def begin(flow: Flow, count: int) -> None:
+    for _ in range(count):
+        flow.begun += 1
+        flow.arrived()
+
+
+def test_a_flow_knows_how_long_all_that_are_in_it_take() -> None:
+    """Here 10 ms each, two at a time; the first comes after a minute in which there was none."""
+    clock = Clock()
+    flow = Flow(clock)
+    clock.ns = 60 * 10**9
+    begin(flow, 100)
+    for number in range(0, KEPT, 2):
+        assert flow.wait_ns() == (0 if number < ENOUGH else (100 - number) * 10**7)
+        clock.ns += 2 * 10**7
+        flow.ended(arrived=True, served=True)
+        flow.ended(arrived=True, served=True)
+    flow.begun += 1
+    flow.ended(arrived=False, served=True)
+    assert (flow.begun, flow.count) == (100 - KEPT, 100 - KEPT)
+
+
+def test_of_a_crowd_that_has_just_come_the_best_pace_so_far_is_expected() -> None:
+    clock = Clock()
+    flow = Flow(clock)
+    for each_ns in (3 * 10**6, 10**6, 2 * 10**6):
+        begin(flow, KEPT)
+        assert flow.wait_ns() == KEPT * flow.best_ns
+        for _ in range(KEPT):
+            clock.ns += each_ns
+            flow.ended(arrived=True, served=True)
+        clock.ns += 10**12
+    assert (flow.best_ns, flow.wait_ns()) == (10**6, 0)
+
+
+def test_one_at_a_time_says_nothing_of_many() -> None:
+    clock = Clock()
+    flow = Flow(clock)
+    for _ in range(2 * KEPT):
+        begin(flow, 1)
+        clock.ns += 10**9
+        flow.ended(arrived=True, served=True)
+    begin(flow, 1)
+    assert flow.wait_ns() == 0
+
+
+def test_what_is_refused_late_slows_the_others_down() -> None:
+    """Of three that each take a second, one is served."""
+    clock = Clock()
+    flow = Flow(clock)
+    begin(flow, 40)
+    for number in range(30):
+        clock.ns += 10**9
+        flow.ended(arrived=True, served=number % 3 == 2)
+    assert flow.wait_ns() == 10 * 3 * 10**9
+
+
+def test_what_could_not_be_answered_in_time_is_refused_unread() -> None:
+    """Of one path; the others notice nothing."""
+
+    async def work() -> None:
+        with answering(max_requests_in_flight=100, deadline_seconds=1) as (app, gate):
+            clock = Clock()
+            flow = app._flows["/a"] = Flow(clock)
+            tasks = [asyncio.create_task(sent(app, scope("/a"))) for _ in range(20)]
+            while flow.count < len(tasks):  # noqa: ASYNC110  # nothing tells when it changes
+                await asyncio.sleep(0)
+            begin(flow, ENOUGH)
+            for _ in range(ENOUGH):
+                clock.ns += 36_000_000
+                flow.ended(arrived=True, served=True)
+            status, headers = await sent(app, scope("/a"))
+            assert (status, headers[b"retry-after"]) == (503, b"1")
+            gate.waiting["/b"] = asyncio.Event()
+            gate.waiting["/b"].set()
+            assert (await sent(app, scope("/b")))[0] == 200
+            gate.waiting["/a"].set()
+            await asyncio.gather(*tasks)
+            assert app._flows == {}
+            assert (await sent(app, scope("/a")))[0] == 200
+
+    run(work())
+
+
+@pytest.mark.parametrize("deadline", [0, 2])
+def test_what_can_be_answered_in_time_is_not_refused(deadline: int) -> None:
+    async def work() -> None:
+        with answering(max_requests_in_flight=100, deadline_seconds=deadline) as (app, gate):
+            clock = Clock()
+            flow = app._flows["/a"] = Flow(clock)
+            tasks = [asyncio.create_task(sent(app, scope("/a"))) for _ in range(20)]
+            while flow.count < len(tasks):  # noqa: ASYNC110  # nothing tells when it changes
+                await asyncio.sleep(0)
+            begin(flow, ENOUGH)
+            for _ in range(ENOUGH):
+                clock.ns += 36_000_000
+                flow.ended(arrived=True, served=True)
+            tasks.append(asyncio.create_task(sent(app, scope("/a"))))
+            gate.waiting["/a"].set()
+            assert {status for status, _ in await asyncio.gather(*tasks)} == {200}
+
+    run(work())

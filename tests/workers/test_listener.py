@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from service.workers import FOLDER
-from service.workers.listener import PATIENCE, Listener, SharingLoop, new_loop
+from service.workers.listener import AT_ONCE, PATIENCE, Listener, SharingLoop, new_loop
 from service.workers.shares import SLOTS, Shares, announce_end
 
 ENDED = 2**30
@@ -137,6 +137,17 @@ def test_a_connection_is_left_to_one_with_fewer_but_not_for_ever(
     serve(loop, listening, work)
     assert len(pauses) == PATIENCE
     assert other.excess() == 0
+
+
+def test_many_that_wait_are_taken_in_one_round(loop: SharingLoop, listening: socket.socket) -> None:
+    async def work(listener: Listener) -> None:
+        clients = [socket.create_connection(listening.getsockname()) for _ in range(AT_ONCE)]
+        listener._connections_wait()
+        assert len(listener._tasks) == AT_ONCE
+        for client in clients:
+            client.close()
+
+    serve(loop, listening, work)
 
 
 class Failing:
