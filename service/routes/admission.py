@@ -37,9 +37,9 @@ DISCARDED_BYTES = 2**20
 REMEMBERED = 256
 """Paths to which nothing is being sent."""
 
-PUNCTUAL = 0.7
-"""What is expected to take more than this share of its time is not let in. Less than the batcher's share, which is
-asked only when most of the work is done."""
+PUNCTUAL = 0.5
+"""What is expected to take more than this share of its time is not let in: a longer line would serve nobody, it would
+only be longer. Less than the batcher's share, which is asked only when most of the work is done."""
 
 
 class Admission:
