@@ -24,12 +24,18 @@ class Settings(BaseSettings):
         "auto",
         description="Where models run: `cuda` refuses to start without a working GPU, `auto` takes the CPU then.",
     )
+    threads: int = Field(
+        0, ge=0, le=1024, description="CPU threads of one inference; 0 is the CPU quota divided by the workers."
+    )
     repository: Path = Field(PACKAGED_REPOSITORY, description="Folder of models: `<name>/<version>/model.onnx`.")
     evidence: Path = Field(
         PACKAGED_EVIDENCE, description="Folder of what was measured of the article's claims: `claims.json`, figures."
     )
     reload_interval_seconds: float = Field(
         2.0, ge=0, le=3600, description="Time between two looks for changes in the repository; 0 never looks."
+    )
+    max_batch_size: int = Field(
+        1024, ge=1, le=2**20, description="Most rows in one run of a model whose `model.toml` does not say."
     )
     load_probe_seconds: float = Field(
         30.0,
@@ -43,12 +49,11 @@ class Settings(BaseSettings):
     load_probe_at_start: bool = Field(
         False, description="Try also what is in the repository when the server starts: about a second more a model."
     )
-    max_batch_size: int = Field(
-        1024, ge=1, le=2**20, description="Most rows in one run of a model whose `model.toml` does not say."
+    max_cached_variants: int = Field(
+        32, ge=1, description="Sessions kept of models whose activations are swapped or looked at."
     )
-    threads: int = Field(
-        0, ge=0, le=1024, description="CPU threads of one inference; 0 is the CPU quota divided by the workers."
-    )
+    max_cached_activations: int = Field(256, ge=1, description="Activation graphs kept, one a set of parameters.")
+
     api_keys: SecretStr | None = Field(
         None,
         description="Keys for all but the health routes and the page, separated by commas; none: open to everybody.",
@@ -69,11 +74,13 @@ class Settings(BaseSettings):
     model_upload: bool = Field(
         False, description="Take models that a client sends along with a load; needs the admin key, and trials."
     )
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe level logged.")
     request_log: bool = Field(True, description="Whether each request is one line of JSON on the standard output.")
     trace_exporter: Literal["none", "otlp"] = Field(
         "none", description="Where spans go: `otlp` is as the variables `OTEL_…` say; needs the extra `opentelemetry`."
     )
+
     max_head_bytes: int = Field(
         32 * 2**10, ge=1024, le=2**20, description="Largest request head: request line and header fields."
     )
@@ -87,9 +94,11 @@ class Settings(BaseSettings):
     max_images: int = Field(64, ge=1, description="Most images in one request.")
     max_request_rows: int = Field(2**16, ge=1, description="Most rows in one request to a model that batches.")
     max_request_tensors: int = Field(64, ge=1, description="Most inputs that a request may have, and most outputs.")
-    max_queue_rows: int = Field(
-        8192, ge=1, description="Rows that may wait for a model whose `model.toml` does not say."
+    max_compared: int = Field(32, ge=1, le=256, description="Most models, or functions, in one comparison.")
+    max_inspected_elements: int = Field(
+        2**26, ge=1, description="Most numbers in all layers and images of one look into a model; four bytes each."
     )
+
     max_connections: int = Field(4096, ge=1, description="Connections that one worker holds at a time.")
     max_requests_in_flight: int = Field(1024, ge=1, description="Requests that one worker answers at a time.")
     max_bytes_in_flight: int = Field(
@@ -97,6 +106,10 @@ class Settings(BaseSettings):
         ge=1024,
         description="Bytes of the bodies of those; one without a length counts as the largest that is allowed.",
     )
+    max_queue_rows: int = Field(
+        8192, ge=1, description="Rows that may wait for a model whose `model.toml` does not say."
+    )
+
     head_timeout_seconds: float = Field(10.0, gt=0, le=3600, description="Time to send a request's head.")
     body_timeout_seconds: float = Field(
         30.0, gt=0, le=3600, description="Time to send a body, besides what `min_bytes_per_second` grants it."
@@ -108,23 +121,6 @@ class Settings(BaseSettings):
         2**16, ge=1, description="Slowest that a large body may be sent, or answer taken."
     )
     keep_alive_timeout_seconds: int = Field(75, ge=1, le=3600, description="How long an idle connection is kept.")
-    lame_duck_seconds: float = Field(
-        3.0,
-        ge=0,
-        le=600,
-        description="After SIGTERM: time in which everything is still answered, while balancers and clients turn away.",
-    )
-    stop_timeout_seconds: int = Field(
-        25, ge=1, le=3600, description="Time for what is being answered to end, after that; then the process ends."
-    )
-    max_compared: int = Field(32, ge=1, le=256, description="Most models, or functions, in one comparison.")
-    max_cached_variants: int = Field(
-        32, ge=1, description="Sessions kept of models whose activations are swapped or looked at."
-    )
-    max_inspected_elements: int = Field(
-        2**26, ge=1, description="Most numbers in all layers and images of one look into a model; four bytes each."
-    )
-    max_cached_activations: int = Field(256, ge=1, description="Activation graphs kept, one a set of parameters.")
     deadline_seconds: float = Field(
         30.0,
         ge=0,
@@ -139,6 +135,15 @@ class Settings(BaseSettings):
         ge=1,
         le=3600,
         description="A worker whose event loop does not move for as long, or whose run does not stop, ends itself.",
+    )
+    lame_duck_seconds: float = Field(
+        3.0,
+        ge=0,
+        le=600,
+        description="After SIGTERM: time in which everything is still answered, while balancers and clients turn away.",
+    )
+    stop_timeout_seconds: int = Field(
+        25, ge=1, le=3600, description="Time for what is being answered to end, after that; then the process ends."
     )
 
     @field_validator("model_upload")
