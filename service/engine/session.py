@@ -158,14 +158,19 @@ class Session:
     _has_bfloat16: bool = field(repr=False)
 
     @classmethod
-    def load(cls, model: bytes, device: Device, *, threads: int = 1) -> "Session":
+    def load(cls, model: bytes, device: Device, *, threads: int = 1, keeps_memory: bool = True) -> "Session":
         """Create a session from a serialised model.
+
+        Args:
+            keeps_memory: what a run has used on the CPU stays the session's, for the next.
 
         Raises:
             ModelUnavailable: ONNX Runtime refuses the model, or put it elsewhere than on the device; says why.
         """
+        options = _options(threads)
+        options.enable_cpu_mem_arena = keeps_memory
         try:
-            session = ort.InferenceSession(model, _options(threads), providers=device.providers(), enable_fallback=0)
+            session = ort.InferenceSession(model, options, providers=device.providers(), enable_fallback=0)
         except ENGINE_ERRORS as error:
             raise ModelUnavailable(_in_words(error)) from error
         if session.get_providers()[0] != device.provider:

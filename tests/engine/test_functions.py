@@ -8,6 +8,7 @@ import pytest
 from service.activations.catalogue import find
 from service.engine.functions import Functions
 from service.engine.session import Device
+from service.engine.vitals import resident_bytes
 from service.errors import BadRequest
 
 
@@ -113,3 +114,14 @@ def test_a_large_parameter_is_used_and_not_kept(engine: Functions) -> None:
 
     assert np.all(computed == -0.5)
     assert not engine._sessions
+
+
+def test_functions_keep_no_memory_of_large_tensors() -> None:
+    """Each set of parameters is a session of its own."""
+    functions = Functions(Device.cpu(), threads=1, capacity=100)
+    x = np.ones(9 * 2**20, np.float32)
+    row = find("leaky_relu")
+    before = resident_bytes() or 0
+    for alpha in np.linspace(0.1, 0.6, 6):
+        functions.apply(row, row.bind({"alpha": float(alpha)}), x, "native")
+    assert (resident_bytes() or 0) - before < 2 * x.nbytes
