@@ -55,8 +55,8 @@ class Functions:
     def _build(self, row: Activation, values: Values, dtype: np.dtype, kernel: Kernel, derivative: bool) -> Session:
         model = build(row, values, dtype, kernel, derivative=derivative)
         try:
-            # There are many of them, and each would keep the memory of the largest tensor it ever saw. The allocator keeps
-            # some for all (`memory`); only from 32 MiB on a run takes longer so, by the pages that it touches.
+            # There are many of them, and each would keep the memory of the largest tensor it ever saw. The allocator
+            # keeps some for all (`memory`); only from 32 MiB on a run takes longer so, by the pages that it touches.
             return Session.load(model, self.device, threads=self.threads, keeps_memory=False)
         except ModelUnavailable as error:
             raise BadRequest(
