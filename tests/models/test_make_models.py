@@ -40,7 +40,7 @@ def make(project: Path, *arguments: str) -> str:
     stamps = [f"--assume-old=.venv/{name}" for name in ("bin/python", "run.stamp", "train.stamp")]
     command = ["make", "--directory", str(project), *stamps, *arguments]
     done = subprocess.run(
-        command, env=uncounted() | {"OMP_NUM_THREADS": "2"}, capture_output=True, text=True, timeout=900, check=False
+        command, env=uncounted() | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return done.stdout

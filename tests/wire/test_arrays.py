@@ -461,3 +461,8 @@ def test_a_very_long_text_is_refused() -> None:
         PayloadTooLarge, match=f"the JSON has {most + 1} bytes, at most {most} are read: send images as"
     ):
         arrays.parse_json(b'"%s"' % (b"a" * (most - 1)), max_depth=9)
+
+
+def test_what_is_no_json_is_not_written() -> None:
+    with pytest.raises(TypeError, match="object"):
+        arrays.dumps({"a": object()})
