@@ -19,6 +19,9 @@ LAME_DUCK_S, STOP_S = 3, 25
 """The service's defaults: not ready but answering for so long, then time for what is under way."""
 PATIENCE_S = LAME_DUCK_S + STOP_S + 10
 """For a machine that is busy; what is above the two is a missed goal."""
+STEADY_S = 0.5
+"""Between one that is ready and the end of the next; Kubernetes' `minReadySeconds`. A request that was just refused by
+the one that starts must not find that the other one has begun to end."""
 ORDERLY = (0, -signal.SIGTERM)
 
 
@@ -70,6 +73,7 @@ def _rolled(options: Options, rounds: int) -> Result:
                 for replica in replicas:
                     ends.append(replica.terminate(PATIENCE_S))
                     replica.start()
+                    time.sleep(STEADY_S)
             time.sleep(options.seconds)
     slowest = max(ends, key=lambda end: end.seconds if end.code is not None else float("inf"))
     goals = [
