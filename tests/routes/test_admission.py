@@ -291,20 +291,26 @@ def test_what_is_refused_late_slows_the_others_down() -> None:
     assert flow.wait_ns() == 10 * 3 * 10**9
 
 
+async def crowded(app: Admission) -> list[asyncio.Task[Any]]:
+    """Twenty requests to `/a` are being answered, where the last took 26 ms each: about half a second."""
+    clock = Clock()
+    flow = app._flows["/a"] = Flow(clock)
+    tasks = [asyncio.create_task(sent(app, scope("/a"))) for _ in range(20)]
+    while flow.count < len(tasks):  # noqa: ASYNC110  # nothing tells when it changes
+        await asyncio.sleep(0)
+    begin(flow, ENOUGH)
+    for _ in range(ENOUGH):
+        clock.ns += 26_000_000
+        flow.ended(arrived=True, served=True)
+    return tasks
+
+
 def test_what_could_not_be_answered_in_time_is_refused_unread() -> None:
     """Of one path; the others notice nothing."""
 
     async def work() -> None:
         with answering(max_requests_in_flight=100, deadline_seconds=1) as (app, gate):
-            clock = Clock()
-            flow = app._flows["/a"] = Flow(clock)
-            tasks = [asyncio.create_task(sent(app, scope("/a"))) for _ in range(20)]
-            while flow.count < len(tasks):  # noqa: ASYNC110  # nothing tells when it changes
-                await asyncio.sleep(0)
-            begin(flow, ENOUGH)
-            for _ in range(ENOUGH):
-                clock.ns += 26_000_000
-                flow.ended(arrived=True, served=True)
+            tasks = await crowded(app)
             status, headers = await sent(app, scope("/a"))
             assert (status, headers[b"retry-after"]) == (503, b"1")
             gate.waiting["/b"] = asyncio.Event()
@@ -322,15 +328,7 @@ def test_what_could_not_be_answered_in_time_is_refused_unread() -> None:
 def test_what_can_be_answered_in_time_is_not_refused(deadline: int) -> None:
     async def work() -> None:
         with answering(max_requests_in_flight=100, deadline_seconds=deadline) as (app, gate):
-            clock = Clock()
-            flow = app._flows["/a"] = Flow(clock)
-            tasks = [asyncio.create_task(sent(app, scope("/a"))) for _ in range(20)]
-            while flow.count < len(tasks):  # noqa: ASYNC110  # nothing tells when it changes
-                await asyncio.sleep(0)
-            begin(flow, ENOUGH)
-            for _ in range(ENOUGH):
-                clock.ns += 26_000_000
-                flow.ended(arrived=True, served=True)
+            tasks = await crowded(app)
             tasks.append(asyncio.create_task(sent(app, scope("/a"))))
             gate.waiting["/a"].set()
             assert {status for status, _ in await asyncio.gather(*tasks)} == {200}
