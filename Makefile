@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check event-loop accuracy evaluate lock models evidence test-models load chaos overload soak bench bench-quick screenshots triton kserve perf-analyzer clean
+.PHONY: setup setup-dev run test check event-loop accuracy evaluate gpu-check lock models evidence test-models load chaos overload soak bench bench-quick screenshots triton kserve perf-analyzer clean
 
 setup: .venv/run.stamp
 
@@ -62,6 +62,11 @@ test-models: setup-dev .venv/train.stamp
 evaluate: setup-dev
 	$(BIN)/python -m models.evaluate --data $(DATA) \
 	  $(if $(URL),--url $(URL)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(MODELS),--models $(MODELS))
+
+# Checks and measures everything that is promised of a GPU, on the one that is here, without network; in 8 minutes
+# (docs/gpu.md). Without a GPU it is done on the CPU, to see that it works. CHECK: options of the command
+gpu-check: setup-dev
+	$(BIN)/python -m models.gpu $(CHECK)
 
 # Load against a running service, with report.html (docs/loadtests.md). LOAD: options of locust in place of these
 load: .venv-load/stamp

@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from service.activations.activation import Activation
 from service.activations.catalogue import ACTIVATIONS
 from service.activations.graphs import DTYPES, KERNELS, Kernel, build
-from service.engine.session import Device, Session, runtime_version
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Session
+from service.engine.runtime.words import runtime_version
 from service.errors import ServiceError
 
 TABLE = Path("service/activations/accuracy.json")

@@ -37,7 +37,7 @@ from models.experiments import (
 )
 from models.lab import PICTURES, Lab, Result
 from models.train import CHECKPOINTS
-from service.engine.session import runtime_version
+from service.engine.runtime.words import runtime_version
 
 EXPERIMENTS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module

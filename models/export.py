@@ -28,7 +28,9 @@ from models.training import PADDING, SHRUNK
 from service.activations.catalogue import find
 from service.activations.expressions import Graph, Term, op
 from service.engine.folder import FILE
-from service.engine.session import Device, Session, runtime_version
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Session
+from service.engine.runtime.words import runtime_version
 
 REPOSITORY = Path("models/repository")
 VERSION = "1"

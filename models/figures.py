@@ -10,7 +10,8 @@ import numpy as np
 
 from service.activations.catalogue import ARTICLE
 from service.engine.functions import Functions
-from service.engine.session import Device, Tensor
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Tensor
 
 PICTURE = Path("docs/functions.svg")
 

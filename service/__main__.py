@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from service import telemetry
 from service.activations import evidence
 from service.engine import processors
-from service.engine.session import DeviceUnavailable, detect
+from service.engine.runtime.device import DeviceUnavailable, detect
 from service.errors import in_words
 from service.routes.keys import InvalidKeys, Keys
 from service.server.serve import InvalidCertificate, check_tls, serve

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,14 +18,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service import __version__, telemetry
 from service.activations import evidence
 from service.activations.catalogue import ACTIVATIONS
-from service.engine import processors, repository, session
+from service.engine import processors, repository
 from service.engine.functions import Functions
 from service.engine.gate import Gate
+from service.engine.gpu.memory import LIBRARY, CudaMemory, Resident
 from service.engine.loading import Prove, unproven
 from service.engine.memory import keep_large_blocks
 from service.engine.pool import Pool
 from service.engine.probe import Probe
 from service.engine.rules import Limits
+from service.engine.runtime.device import CudaOptions, Device, detect
 from service.engine.scheduler import Scheduler
 from service.engine.uploads import Uploads
 from service.engine.variants import Variants
@@ -109,12 +112,15 @@ def create_app(settings: Settings) -> Service:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Services]]:
+        began = time.perf_counter()
         services = start(settings, [route.path or "" for route in iter_route_contexts(app.routes)])
+        start_s = time.perf_counter() - began
+        log.info("%d models are served, after %.1f s", len(services.repository.models()), start_s)
         watcher = Watcher(services.repository, settings.reload_interval_seconds)
         watcher.start()
         loop = asyncio.get_running_loop()
         services.watchdog.start(loop)
-        standing = Standing(loop, services.scheduler, services.traffic, services.watchdog)
+        standing = Standing(loop, services.scheduler, services.traffic, services.watchdog, start_s=start_s)
         services.workers.report(REPORT, standing)
         services.workers.start()
         services.drain.take_over(loop)
@@ -188,8 +194,9 @@ def start(settings: Settings, routes: list[str]) -> Services:
         end_with_parent()
     logs = Log(LogSettings.of_level(settings.log_level), workers, requests=settings.request_log)
     measured, keys = evidence.read(settings.evidence), Keys.read(settings)
-    device = session.detect(settings.device)
-    log.info("device %s%s", device.kind, f": {device.reason}" if device.reason else "")
+    device = detect(settings.device, cuda=cuda_options(settings), strict=settings.strict_placement)
+    log.info("device %s, %s was asked for%s", device.kind, device.wanted, f": {device.reason}" if device.reason else "")
+    resident = _resident(device)
     threads = settings.threads or max(1, processors.available() // (settings.workers or 1))
     prove = _gate(settings, workers)
     loaded = repository.load(
@@ -200,8 +207,9 @@ def start(settings: Settings, routes: list[str]) -> Services:
         limits=Limits(settings.max_batch_size, settings.max_queue_rows, settings.max_request_rows),
         workers=workers,
         prove=prove,
+        precision=settings.precision,
+        resident=resident,
     )
-    log.info("%d models are served, %d threads each", len(loaded.models()), threads)
     functions = Functions(device, threads=threads, capacity=settings.max_cached_activations, workers=workers)
     pool = Pool(threads)
     scheduler = Scheduler(pool, device)
@@ -217,13 +225,29 @@ def start(settings: Settings, routes: list[str]) -> Services:
         evidence=measured,
         workers=workers,
         traffic=Traffic(routes, workers),
-        variants=Variants(device, threads=threads, capacity=settings.max_cached_variants),
+        variants=Variants(device, threads=threads, capacity=settings.max_cached_variants, precision=settings.precision),
+        resident=resident,
         keys=keys,
         quota=Quota(len(keys.api), settings.key_requests_per_second, workers),
         drain=Drain(settings.lame_duck_seconds, settings.stop_timeout_seconds, leave),
         uploads=_uploads(settings, prove),
         watchdog=Watchdog(Patience(settings.max_run_seconds, settings.max_stall_seconds), end=leave),
     )
+
+
+def cuda_options(settings: Settings) -> CudaOptions:
+    return CudaOptions(settings.tf32, settings.gpu_memory_bytes, settings.gpu_graphs)
+
+
+def _resident(device: Device) -> Resident | None:
+    """The GPU's memory, where there is a GPU."""
+    if device.kind == "cpu":
+        return None
+    memory = CudaMemory.load()
+    if memory is None:
+        log.warning("NVIDIA's runtime library %s is not there: runs go through ordinary memory", LIBRARY)
+        return None
+    return Resident(memory)
 
 
 def _gate(settings: Settings, workers: Workers) -> Prove:

@@ -24,6 +24,18 @@ class Settings(BaseSettings):
         "auto",
         description="Where models run: `cuda` refuses to start without a working GPU, `auto` takes the CPU then.",
     )
+    strict_placement: bool = Field(
+        False, description="On a GPU, serve no model of which some node has no kernel there and would run on the CPU."
+    )
+    precision: Literal["float32", "float16"] = Field(
+        "float32",
+        description="Of the models' arithmetic; a model that cannot be converted to float16 stays as it is.",
+    )
+    tf32: bool = Field(False, description="On a GPU, round the inputs of float32 convolutions and products to 10 bits.")
+    gpu_graphs: bool = Field(True, description="On a GPU, run as CUDA graphs what is faster so.")
+    gpu_memory_bytes: int = Field(
+        0, ge=0, description="Memory of the GPU that one model may take for weights and runs; 0 is no limit."
+    )
     threads: int = Field(
         0, ge=0, le=1024, description="CPU threads of one inference; 0 is the CPU quota divided by the workers."
     )

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from service.app import create_app
-from service.engine.session import DeviceUnavailable, why_not_cuda
+from service.engine.runtime.device import DeviceUnavailable, why_not_cuda
 from service.logs import LOGGER
 from service.routes.traffic import LEFT
 from service.settings import Settings

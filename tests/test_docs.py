@@ -11,7 +11,7 @@ from models import accuracy, figures, report
 from models.claims import page as claims
 from service.activations.catalogue import ACTIVATIONS, ARTICLE
 from service.engine import repository
-from service.engine.session import Device
+from service.engine.runtime.device import Device
 from service.settings import PACKAGED_EVIDENCE, PACKAGED_REPOSITORY, Settings
 from service.wire import arrays, images
 

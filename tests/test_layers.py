@@ -59,7 +59,7 @@ def test_a_module_imports_only_downwards(path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("service/wire/v2.py", "from service.engine.session import Session"),
+        ("service/wire/v2.py", "from service.engine.runtime.session import Session"),
         ("service/engine/pool.py", "import service.app"),
         ("service/app.py", "from models.accuracy import TABLE"),
         ("service/errors.py", "from service.settings import Settings"),

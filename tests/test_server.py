@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.engine.processors import available
-from service.engine.session import why_not_cuda
+from service.engine.runtime.device import why_not_cuda
 from tests.claiming import claim, write
 from tests.serving import DEADLINE_S, ROOT, command, environment, get, serving, worker_processes
 

@@ -16,7 +16,8 @@ from models.export import REPOSITORY, served
 from models.export import run as answers
 from models.lab import Lab, Result
 from models.plots import COLORS, panels, to_svg
-from service.engine.session import Device, Session
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Session
 
 PIXELS = 3 * 32 * 32
 UNIT = 100.0

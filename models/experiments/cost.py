@@ -24,7 +24,8 @@ from models.plots import COLORS, panels, to_svg
 from models.training import softmax_loss
 from service.activations.catalogue import ACTIVATIONS as CATALOGUE
 from service.activations.graphs import Kernel, build
-from service.engine.session import Device, Session
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Session
 
 ELEMENTS = (2**12, 2**16, 2**20)
 """16 kB, 256 kB and 4 MB of float32: the first two levels of cache, and what goes beyond."""

@@ -10,7 +10,7 @@ from models.lab import Lab, Result
 from models.plots import COLORS, panels, to_svg
 from service.activations.catalogue import ACTIVATIONS
 from service.engine.functions import Functions
-from service.engine.session import Device
+from service.engine.runtime.device import Device
 
 ARTICLE = ("sigmoid", "tanh", "relu", "leaky_relu", "elu", "swish")
 

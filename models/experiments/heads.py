@@ -36,7 +36,7 @@ from models.training import Batches, Recipe, outputs
 from service.activations.catalogue import ACTIVATIONS
 from service.activations.graphs import KERNELS, Kernel
 from service.engine.functions import Functions
-from service.engine.session import Device
+from service.engine.runtime.device import Device
 
 RATES = (0.03, 0.1, 0.3, 1.0)
 """Up to 1: the loss of ten sigmoids is their mean, so that its gradient is a tenth of their sum's."""

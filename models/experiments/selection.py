@@ -15,7 +15,8 @@ from models.experiments.affine import pictures
 from models.export import REPOSITORY, served
 from models.lab import Lab, Result
 from models.plots import COLORS, panels, to_svg
-from service.engine.session import Device, Session
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Session
 
 PICTURES = 500
 

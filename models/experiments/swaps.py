@@ -18,7 +18,8 @@ from models.lab import Lab, Result
 from models.plots import panels, to_svg
 from service.activations.catalogue import find
 from service.engine import patterns, surgery
-from service.engine.session import Device, Session
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Session
 
 
 def run(lab: Lab, *, repository: Path = REPOSITORY, functions: tuple[str, ...] = tuple(ACTIVATIONS)) -> Result:

@@ -1,5 +1,6 @@
 """Activation functions as sessions: built on first use for their parameters and dtype, kept in a bounded cache."""
 
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -8,7 +9,8 @@ from service.activations.activation import Activation, Values
 from service.activations.catalogue import ACTIVATIONS
 from service.activations.graphs import DTYPES, Kernel, build
 from service.engine.cache import Cache
-from service.engine.session import Device, Session, Tensor
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Session, Tensor
 from service.engine.statistics import LENGTH, Statistics
 from service.errors import BadRequest, ModelUnavailable
 from service.workers.workers import Alone, Workers
@@ -29,6 +31,7 @@ class Functions:
 
     def __init__(self, device: Device, *, threads: int, capacity: int, workers: Workers | None = None) -> None:
         self.device = device
+        self._device = replace(device, strict=False)  # a function tells where it ran; it is not refused for that
         self.threads = threads
         counters = workers or Alone()
         self.statistics = {name: Statistics(counters.block(f"activation {name}", LENGTH)) for name in ACTIVATIONS}
@@ -40,11 +43,21 @@ class Functions:
         Raises:
             BadRequest: an axis or a slope that does not fit x, or a dtype that the native operator lacks.
         """
+        return self.applied(row, values, x, kernel, derivative=derivative)[0]
+
+    def applied(
+        self, row: Activation, values: Values, x: Tensor, kernel: Kernel, *, derivative: bool = False
+    ) -> tuple[Tensor, str]:
+        """What `apply` does, and by which provider; by several if the device has no kernel for some node.
+
+        Raises:
+            BadRequest: as `apply`.
+        """
         _check_fit(row, values, x)
         session = self._session(row, values, x.dtype, kernel, derivative)
         if x.size == 0:  # reductions over an empty axis have no maximum to give
-            return x.copy()
-        return session.run({"x": x})["y"]
+            return x.copy(), session.provider
+        return session.run({"x": x})["y"], session.provider
 
     def _session(self, row: Activation, values: Values, dtype: np.dtype, kernel: Kernel, derivative: bool) -> Session:
         if any(isinstance(value, np.ndarray) and value.size > MAX_KEPT_ELEMENTS for value in values.values()):
@@ -57,7 +70,7 @@ class Functions:
         try:
             # There are many of them, and each would keep the memory of the largest tensor it ever saw. The allocator
             # keeps some for all (`memory`); only from 32 MiB on a run takes longer so, by the pages that it touches.
-            return Session.load(model, self.device, threads=self.threads, keeps_memory=False)
+            return Session.load(model, self._device, threads=self.threads, keeps_memory=False)
         except ModelUnavailable as error:
             raise BadRequest(
                 f"{row.name}: ONNX Runtime has no {kernel} kernel ({row.onnx_op}) for {dtype.name} on the "

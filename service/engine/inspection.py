@@ -12,7 +12,7 @@ from service.activations.activation import Activation, Values
 from service.activations.catalogue import ACTIVATIONS
 from service.engine.functions import Functions
 from service.engine.patterns import Site
-from service.engine.session import Tensor
+from service.engine.runtime.session import Tensor
 from service.errors import BadRequest
 
 SATURATED = 0.01

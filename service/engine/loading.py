@@ -17,10 +17,16 @@ import ml_dtypes
 import numpy as np
 
 from service.engine import folder
+from service.engine.gpu.memory import Resident
+from service.engine.gpu.sized import Sized
+from service.engine.gpu.staging import Row
 from service.engine.model import BINARY, Description, Model, Port
 from service.engine.overrides import Overrides
 from service.engine.rules import Limits, Rules
-from service.engine.session import Device, Session, Tensor, TensorSpec, is_about_memory
+from service.engine.runtime.device import Device
+from service.engine.runtime.precision import Precision, opened
+from service.engine.runtime.session import Session, Tensor, TensorSpec
+from service.engine.runtime.words import is_about_memory
 from service.errors import BadRequest, ModelUnavailable
 
 log = logging.getLogger("actserve.repository")
@@ -49,12 +55,16 @@ class Loader:
         threads: CPU threads of one run.
         limits: what holds where `model.toml` says nothing else.
         prove: is asked before a version is opened; raises `ModelUnavailable` if that may not be.
+        precision: of the arithmetic, where the model can be converted to it.
+        resident: memory of the GPU, for runs in sizes that are tried here; None without.
     """
 
     device: Device
     threads: int
     limits: Limits
     prove: Prove = unproven
+    precision: Precision = "float32"
+    resident: Resident | None = None
 
     def __call__(self, path: Path, version: int, overrides: Overrides) -> Model:
         """Load a version of the model in the folder, and run it.
@@ -67,11 +77,15 @@ class Loader:
         digest = sha256(content).hexdigest()
         if proven not in (None, digest):
             raise ModelUnavailable("its file was changed while it was tried")
-        session = Session.load(content, self.device, threads=self.threads)
+        label = f"model {path.name} version {version}"
+        captures = self.device.cuda.graphs and self.resident is not None
+        session, precision = opened(
+            content, self.device, self.precision, label, threads=self.threads, captures=captures
+        )
         inputs, outputs = (tuple(Port.of(spec) for spec in specs) for specs in (session.inputs, session.outputs))
         description = Description.of(session.metadata, overrides)
         _check_labels(description, outputs)
-        warm = _warm_up(session, inputs, f"model {path.name} version {version}")
+        warm = _warm_up(session, inputs, label)
         max_batch_size, fixed_rows = self._batch(session, inputs, overrides, warm)
         if max_batch_size and fixed_rows:  # model.toml says that what the file fixes is a batch: so any number goes
             inputs, outputs = (tuple(port.with_any_rows() for port in ports) for ports in (inputs, outputs))
@@ -90,7 +104,16 @@ class Loader:
             self.limits.max_request_rows,
             read=partial(_read_again, path / str(version), digest),
             digest=digest,
+            precision=precision,
+            sized=self._sized(session, inputs, outputs, max_batch_size),
         )
+
+    def _sized(self, session: Session, inputs: Sequence[Port], outputs: Sequence[Port], most_rows: int) -> Sized | None:
+        """Runs in sizes that are tried now, on a GPU, of a model that batches and whose rows have one size."""
+        if self.resident is None or not most_rows or not all(_has_sized_rows(port) for port in (*inputs, *outputs)):
+            return None
+        given, made = ([Row(p.name, p.datatype.numpy, _shape(p)[1:]) for p in ports] for ports in (inputs, outputs))
+        return Sized(session, given, made, most_rows, self.resident)
 
     def _batch(self, session: Session, inputs: Sequence[Port], overrides: Overrides, warm: bool) -> tuple[int, int]:
         """Rows of a run at most, and the number that the file fixes: the model's `max_batch_size` and `fixed_rows`."""
@@ -221,6 +244,11 @@ def _elements(inputs: Sequence[Port]) -> int:
             count *= length  # Python's integers do not overflow
         elements += count
     return elements
+
+
+def _has_sized_rows(port: Port) -> bool:
+    """Whether a row always has as many numbers, of a kind that NumPy knows."""
+    return port.shape is not None and None not in port.shape[1:] and port.datatype.numpy.kind in "fiub"
 
 
 def _is_text(port: Port) -> bool:

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from service.engine.gpu.sized import Sized
 from service.engine.overrides import Labels, Overrides
 from service.engine.rules import Rules
-from service.engine.session import Session, Tensor, TensorSpec
+from service.engine.runtime.precision import Precision
+from service.engine.runtime.session import Session, Tensor, TensorSpec
 from service.engine.statistics import Statistics
 from service.errors import BadRequest, ModelUnavailable, quoted
 from service.wire.datatypes import Datatype, by_numpy, by_onnx
@@ -158,6 +160,8 @@ class Model:
         max_request_rows: of one request, if it batches.
         read: gives the file again that the session was made of; raises `ModelUnavailable` if it has changed.
         digest: SHA-256 of that file, its external data put in; hexadecimal.
+        precision: of its arithmetic.
+        sized: its runs on a GPU, in sizes that were tried; None elsewhere, or where it has none.
     """
 
     name: str
@@ -173,6 +177,8 @@ class Model:
     statistics: Statistics = field(default_factory=Statistics, repr=False)
     read: Callable[[], bytes] = field(default=_no_file, repr=False)
     digest: str = field(default="", repr=False)
+    precision: Precision = "float32"
+    sized: Sized | None = field(default=None, repr=False)
     _fitting: set[object] = field(default_factory=set, init=False, repr=False)
     """Names, dtypes and shapes of inputs that were found to fit: a client mostly sends the same again."""
 
@@ -200,24 +206,30 @@ class Model:
         step = self.fixed_rows or self.max_batch_size
         if not step or rows == self.fixed_rows or (rows <= step and not self.fixed_rows):
             started = time.perf_counter_ns()
-            outputs = self.session.run(ready)
+            outputs, size = self._run(ready, rows)
             if merged:
                 self._check_rows(outputs, rows)
-            return Execution(outputs, rows, (rows,), time.perf_counter_ns() - started, started)
+            return Execution(outputs, rows, (size,), time.perf_counter_ns() - started, started)
         first = time.perf_counter_ns()
         infer_ns = 0
         parts: list[dict[str, Tensor]] = []
         sizes: list[int] = []
         for part, count in self._parts(ready, rows, step):
-            size = len(next(iter(part.values())))
+            given = len(next(iter(part.values())))
             started = time.perf_counter_ns()
-            outputs = self.session.run(part)
+            outputs, size = self._run(part, given)
             infer_ns += time.perf_counter_ns() - started
-            self._check_rows(outputs, size)
+            self._check_rows(outputs, given)
             parts.append({name: array[:count] for name, array in outputs.items()})
             sizes.append(size)
         whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return Execution(whole, rows, tuple(sizes), infer_ns, first)
+
+    def _run(self, feeds: Mapping[str, Tensor], rows: int) -> tuple[dict[str, Tensor], int]:
+        """The outputs, and how many rows the run had."""
+        if self.sized is None:
+            return self.session.run(feeds), rows
+        return self.sized.run(feeds, rows)
 
     def _parts(self, feeds: Mapping[str, Tensor], rows: int, step: int) -> Iterator[tuple[dict[str, Tensor], int]]:
         """Inputs of each run, and how many of its rows are the request's."""

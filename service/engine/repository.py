@@ -19,11 +19,13 @@ from service.engine import folder, statistics
 from service.engine.entry import Entry, IndexEntry, Load, renewed
 from service.engine.folder import VERSION, Snapshot
 from service.engine.gate import MODEL
+from service.engine.gpu.memory import Resident
 from service.engine.loading import Loader, Prove, unproven
 from service.engine.model import Model
 from service.engine.overrides import Overrides
 from service.engine.rules import Limits
-from service.engine.session import Device
+from service.engine.runtime.device import Device
+from service.engine.runtime.precision import Precision
 from service.engine.statistics import Statistics
 from service.errors import ModelUnavailable, NotFound, did_you_mean, printable, quoted
 from service.workers.workers import Alone, State, Workers
@@ -245,6 +247,8 @@ def load(
     limits: Limits | None = None,
     workers: Workers | None = None,
     prove: Prove = unproven,
+    precision: Precision = "float32",
+    resident: Resident | None = None,
 ) -> Repository:
     """Load every version of every model in the folder, each warmed up with one run.
 
@@ -252,9 +256,10 @@ def load(
         reserved: names that a model may not have.
         limits: what the service sets for all models.
         workers: the processes that serve the same folder.
-        prove: is asked before a version is opened; raises `ModelUnavailable` if that may not be.
+        prove, precision, resident: as `Loader`.
     """
-    repository = Repository(root, Loader(device, threads, limits or Limits(), prove), reserved, workers)
+    loader = Loader(device, threads, limits or Limits(), prove, precision, resident)
+    repository = Repository(root, loader, reserved, workers)
     try:
         names = folder.models(root)
     except OSError as error:

@@ -22,7 +22,8 @@ from service.engine.batching import Batcher
 from service.engine.model import Execution, Model
 from service.engine.pool import Pool
 from service.engine.rules import Rules
-from service.engine.session import Device, Tensor
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Tensor
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from service.engine.callers import Caller
 from service.engine.model import Execution
-from service.engine.session import Tensor
+from service.engine.runtime.session import Tensor
 from service.errors import ClientLeft, DeadlineExceeded, DeviceFailed, QueueTimeout, RunStopped
 
 Feeds: TypeAlias = Mapping[str, Tensor]

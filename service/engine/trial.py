@@ -21,7 +21,7 @@ from service.engine.entry import REFUSALS, reason_of
 from service.engine.loading import Loader
 from service.engine.overrides import Overrides
 from service.engine.rules import Limits
-from service.engine.session import Device
+from service.engine.runtime.device import Device
 from service.engine.vitals import mapped_bytes
 
 

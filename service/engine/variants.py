@@ -14,7 +14,9 @@ from service.engine import patterns, surgery
 from service.engine.cache import Cache
 from service.engine.model import Model
 from service.engine.patterns import Site
-from service.engine.session import Device, Session
+from service.engine.runtime.device import Device
+from service.engine.runtime.precision import Precision, opened
+from service.engine.runtime.session import Session
 from service.engine.statistics import Statistics
 from service.errors import BadRequest
 
@@ -41,10 +43,12 @@ class Variants:
 
     Args:
         capacity: sessions kept; the least recently used goes first.
+        precision: of models with another activation; what is looked into is always float32.
     """
 
-    def __init__(self, device: Device, *, threads: int, capacity: int) -> None:
+    def __init__(self, device: Device, *, threads: int, capacity: int, precision: Precision = "float32") -> None:
         self._device = device
+        self._precision = precision
         self._threads = threads
         self._kept: Cache[Key, Model | Tapped] = Cache(capacity)
 
@@ -61,8 +65,18 @@ class Variants:
         def build() -> Model:
             edited, _ = self._edited(model, row)
             about = replace(model.description, activation=row.name, card=None)
-            session, statistics = self._session(edited), Statistics()
-            return replace(model, name=_name(model, row), session=session, description=about, statistics=statistics)
+            name = _name(model, row)
+            content = edited.SerializeToString()
+            session, precision = opened(content, self._device, self._precision, name, threads=self._threads)
+            return replace(
+                model,
+                name=name,
+                session=session,
+                description=about,
+                statistics=Statistics(),
+                precision=precision,
+                sized=None,
+            )
 
         found = self._kept.get((model, row.name, False), build)
         assert isinstance(found, Model)
@@ -79,7 +93,8 @@ class Variants:
         def build() -> Tapped:
             edited, sites = self._edited(model, row)
             named = (_name(model, row), row.name) if row else (model.name, model.description.activation)
-            return Tapped(*named, sites, self._session(surgery.tapped(edited, sites)))
+            content = surgery.tapped(edited, sites).SerializeToString()
+            return Tapped(*named, sites, Session.load(content, self._device, threads=self._threads))
 
         found = self._kept.get((model, row.name if row else None, True), build)
         assert isinstance(found, Tapped)
@@ -88,9 +103,6 @@ class Variants:
     def forget(self, served: list[Model]) -> None:
         """Let go of copies of models that are no longer served."""
         self._kept.forget(lambda key: key[0] not in served)
-
-    def _session(self, model: onnx.ModelProto) -> Session:
-        return Session.load(model.SerializeToString(), self._device, threads=self._threads)
 
     def _edited(self, model: Model, row: Activation | None) -> tuple[onnx.ModelProto, tuple[Site, ...]]:
         """The model's graph, with the function if one is given, and what its activations are then."""

@@ -15,7 +15,7 @@ from service.activations.catalogue import ACTIVATIONS, find
 from service.activations.guide import GUIDE, SUMMARY, Advice
 from service.engine.functions import Functions
 from service.engine.model import BINARY, Description
-from service.engine.session import Tensor
+from service.engine.runtime.session import Tensor
 from service.errors import BadRequest, NotFound, did_you_mean, quoted
 from service.routes import examples, parameters, schemas
 from service.routes.http import json_response, query

@@ -12,7 +12,7 @@ from service.activations.activation import Activation, Values
 from service.activations.catalogue import find
 from service.activations.graphs import DTYPES
 from service.engine.functions import Functions
-from service.engine.session import Tensor
+from service.engine.runtime.session import Tensor
 from service.errors import BadRequest
 from service.routes import account, examples, parameters, schemas
 from service.routes.http import (
@@ -126,7 +126,7 @@ async def _answered(row: Activation, read: Callable[[], _Asked], accept: str, se
         try:
             computed = _computed(row, asked, accept, services.functions)
             ran = time.perf_counter_ns()
-            response = _encoded(row, asked, computed, accept, services.functions)
+            response = _encoded(row, asked, computed, accept)
         except Exception as error:
             statistics.record_failure(time.perf_counter_ns() - ready, error)
             raise
@@ -182,28 +182,32 @@ def _read_image(body: bytes, options: schemas.ApplyOptions, values: Values, serv
     return _Asked(x, values, options.kernel, options.derivative)
 
 
-def _computed(row: Activation, asked: _Asked, accept: str, functions: Functions) -> list[Tensor]:
-    """The output, then the derivative if asked for; where there is room for one tensor only, that in its place."""
+def _computed(row: Activation, asked: _Asked, accept: str, functions: Functions) -> list[tuple[Tensor, str]]:
+    """The output, then the derivative if asked for; where there is room for one tensor only, that in its place.
+
+    Each with what computed it.
+    """
     both = accept == JSON and asked.derivative
     wanted = (False, True) if both else (asked.derivative,)
-    return [functions.apply(row, asked.values, asked.x, asked.kernel, derivative=slope) for slope in wanted]
+    return [functions.applied(row, asked.values, asked.x, asked.kernel, derivative=slope) for slope in wanted]
 
 
-def _encoded(row: Activation, asked: _Asked, computed: list[Tensor], accept: str, functions: Functions) -> Response:
+def _encoded(row: Activation, asked: _Asked, computed: list[tuple[Tensor, str]], accept: str) -> Response:
+    y, provider = computed[0]
     if accept == NPY:
-        return Response(arrays.write_npy(computed[0]), media_type=NPY)
+        return Response(arrays.write_npy(y), media_type=NPY)
     if accept == PNG:
-        png, low, high = images.encode_png(computed[0])
+        png, low, high = images.encode_png(y)
         return Response(png, media_type=PNG, headers={"X-Output-Min": repr(low), "X-Output-Max": repr(high)})
     answer: dict[str, object] = {
         "activation": row.name,
         "parameters": parameters.plain(asked.values),
         "kernel": asked.kernel,
-        "dtype": computed[0].dtype.name,
-        "shape": list(computed[0].shape),
-        "data": arrays.to_json(computed[0]),
-        "provider": functions.device.provider,
+        "dtype": y.dtype.name,
+        "shape": list(y.shape),
+        "data": arrays.to_json(y),
+        "provider": provider,
     }
     if asked.derivative:
-        answer["derivative"] = arrays.to_json(computed[1])
+        answer["derivative"] = arrays.to_json(computed[1][0])
     return json_response(answer)

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.engine.model import Execution
+from service.engine.runtime.session import Tensor
 from service.engine.scheduler import Scheduler
-from service.engine.session import Tensor
 from service.errors import BadRequest, QueueTimeout, quoted
 from service.routes import account, counting, examples, tracing
 from service.routes.http import JSON_TYPE, Pieces

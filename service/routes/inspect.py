@@ -14,7 +14,7 @@ from service.engine import inspection
 from service.engine.inspection import Layer, Spread
 from service.engine.model import Model
 from service.engine.patterns import Site
-from service.engine.session import Tensor
+from service.engine.runtime.session import Tensor
 from service.errors import NotFound, PayloadTooLarge
 from service.routes import account, pictures, schemas
 from service.routes.http import json_response, query

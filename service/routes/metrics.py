@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from service import __version__
-from service.engine.session import runtime_version
+from service.engine.runtime.words import runtime_version
 from service.engine.statistics import Counts
 from service.routes.http import query
 from service.routes.standing import REPORT
@@ -104,6 +104,9 @@ def _server(services: Services, standings: list[State]) -> Iterator[Metric]:
     where.add_metric((device.wanted, device.kind, device.provider, device.reason or ""), 1)
     yield where
     yield GaugeMetricFamily("actserve_workers", "Worker processes that answer", len(standings))
+    start = max((standing["start_seconds"] for standing in standings), default=0.0)
+    text = "Time to find the device and load and try all models, in the slowest worker"
+    yield GaugeMetricFamily("actserve_start_seconds", text, start)
     in_flight = sum(standing["in_flight"] for standing in standings)
     yield GaugeMetricFamily("actserve_requests_in_flight", "HTTP requests that are being answered", in_flight)
     lag = max((standing["lag_seconds"] for standing in standings), default=0.0)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from service.engine.entry import Entry
 from service.engine.model import Execution, Model, Port
-from service.engine.session import Tensor
+from service.engine.runtime.session import Tensor
 from service.errors import BadRequest, quoted
 from service.routes import account, counting, examples, pictures, schemas
 from service.routes.http import JSON_TYPE, Pieces, json_response, query

@@ -12,8 +12,9 @@ from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import Response
 
-from service.engine.gpu import gpu
-from service.engine.session import runtime_version
+from service.engine.gpu.driver import gpu
+from service.engine.model import Model
+from service.engine.runtime.words import runtime_version
 from service.routes import schemas
 from service.routes.http import json_response, query
 from service.routes.pages import guarded
@@ -37,11 +38,8 @@ ASSET_TYPES = {
 async def device(request: Request, services: Shared) -> Response:
     """The device that was asked for and the one in use, why, and by which provider each model's nodes run."""
     query(request, [])
-    found = await services.pool.run(gpu) if services.device.kind == "cuda" else None
-    placed = [
-        {"model": model.name, "version": str(model.version), "nodes": model.session.placement}
-        for model in services.repository.models()
-    ]
+    on_gpu = services.device.kind == "cuda"
+    found = await services.pool.run(gpu) if on_gpu else None
     return json_response(
         {
             "device": services.device.kind,
@@ -49,11 +47,23 @@ async def device(request: Request, services: Shared) -> Response:
             "in_use": [services.device.provider],
             "reason": services.device.reason,
             "gpu": asdict(found) if found else None,
+            "options": asdict(services.device.cuda) | {"strict": services.device.strict} if on_gpu else None,
+            "precision": services.settings.precision,
             "threads": services.functions.threads,
             "onnxruntime": runtime_version(),
-            "models": placed,
+            "models": [_placed(model) for model in services.repository.models()],
         }
     )
+
+
+def _placed(model: Model) -> dict[str, object]:
+    return {
+        "model": model.name,
+        "version": str(model.version),
+        "nodes": model.session.placement,
+        "precision": model.precision,
+        "runs": {str(rows): way for rows, way in model.sized.ways.items()} if model.sized else None,
+    }
 
 
 @router.get("/openapi.json", include_in_schema=False)

@@ -6,8 +6,8 @@ import numpy as np
 from fastapi import Request
 
 from service.engine.model import Model, Port
+from service.engine.runtime.session import Tensor
 from service.engine.scheduler import Scheduler
-from service.engine.session import Tensor
 from service.errors import BadRequest
 from service.routes import examples, schemas
 from service.routes.http import JSON, MULTIPART, NPY, checked, media_type, read_files, unsupported

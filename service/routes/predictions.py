@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from service.engine.model import Description
-from service.engine.session import Tensor
+from service.engine.runtime.session import Tensor
 from service.wire import arrays
 
 

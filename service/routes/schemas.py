@@ -330,7 +330,19 @@ class GpuShown(Answer):
 class Placed(Answer):
     model: str
     version: str
-    nodes: dict[str, int]
+    nodes: dict[str, int] = Field(description="Graph nodes by the provider that runs them.")
+    precision: Literal["float32", "float16"] = Field(description="Of the arithmetic; inputs and outputs stay.")
+    runs: dict[str, Literal["plain", "bound", "graph"]] | None = Field(
+        description="On a GPU, the numbers of rows that are run, and how: through memory that is taken anew for "
+        "each run (`plain`), that was made once (`bound`), or that and as a CUDA graph (`graph`), as was fastest."
+    )
+
+
+class GpuOptions(Answer):
+    tf32: bool
+    memory_bytes: int = Field(description="That one model may take; 0 is no limit.")
+    graphs: bool = Field(description="Whether runs may be CUDA graphs.")
+    strict: bool = Field(description="Whether every node of every model must run on the GPU.")
 
 
 class DeviceShown(Answer):
@@ -339,6 +351,8 @@ class DeviceShown(Answer):
     in_use: list[str]
     reason: str | None = Field(description="Why the GPU is not in use.")
     gpu: GpuShown | None
+    options: GpuOptions | None = Field(description="How the GPU is used; null without one.")
+    precision: Literal["float32", "float16"] = Field(description="What was asked for; see each model for what it has.")
     threads: int
     onnxruntime: str
     models: list[Placed]

@@ -18,15 +18,26 @@ LIMIT_S = 0.5
 
 
 class Standing:
-    """Reports what waits and what is answered. Called in another thread than the event loop's, which it asks."""
+    """Reports what waits and what is answered. Called in another thread than the event loop's, which it asks.
+
+    Args:
+        start_s: how long this worker took to start.
+    """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, scheduler: Scheduler, traffic: Traffic, watchdog: Watchdog
+        self,
+        loop: asyncio.AbstractEventLoop,
+        scheduler: Scheduler,
+        traffic: Traffic,
+        watchdog: Watchdog,
+        *,
+        start_s: float = 0.0,
     ) -> None:
         self._loop = loop
         self._scheduler = scheduler
         self._traffic = traffic
         self._watchdog = watchdog
+        self._start_s = start_s
 
     def __call__(self) -> State:
         """Look; empty if the event loop does not come to it."""
@@ -40,6 +51,7 @@ class Standing:
     async def _look(self, asked: float) -> State:
         waiting = self._scheduler.waiting()
         return {
+            "start_seconds": self._start_s,
             "lag_seconds": time.perf_counter() - asked,
             "longest_block_seconds": self._watchdog.longest_block_s,
             "in_flight": self._traffic.in_flight,

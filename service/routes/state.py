@@ -7,10 +7,11 @@ from fastapi import Depends, Request
 
 from service.activations.evidence import Evidence
 from service.engine.functions import Functions
+from service.engine.gpu.memory import Resident
 from service.engine.pool import Pool
 from service.engine.repository import Repository
+from service.engine.runtime.device import Device
 from service.engine.scheduler import Scheduler
-from service.engine.session import Device
 from service.engine.uploads import Uploads
 from service.engine.variants import Variants
 from service.engine.watchdog import Watchdog
@@ -44,6 +45,8 @@ class Services:
     uploads: Uploads | None
     """None while uploads are off."""
     watchdog: Watchdog
+    resident: Resident | None
+    """None without a GPU."""
 
 
 async def _services(request: Request) -> Services:

@@ -10,7 +10,7 @@ from service.activations.catalogue import ACTIVATIONS, ALIASES
 from service.activations.graphs import KERNELS, Kernel
 from service.engine.functions import Functions
 from service.engine.model import Execution, Model, Port, check_inputs
-from service.engine.session import Tensor
+from service.engine.runtime.session import Tensor
 from service.engine.statistics import Statistics
 from service.errors import BadRequest, NotFound, ServiceError, did_you_mean, printable, quoted
 from service.routes.state import Services

@@ -78,10 +78,14 @@ async def live(services: Shared) -> Response:
 
 @router.get("/health/ready", summary="Is the server ready?")
 async def ready(services: Shared) -> Response:
-    """200 once the models are loaded, before which the port is closed, and until the server is told to stop."""
+    """200 once the models are loaded, before which the port is closed, and until the server is told to stop.
+
+    The answer says on which device they run and, if that is not a GPU, why.
+    """
     if services.drain.on:
         return json_response({"live": True, "ready": False, "error": "the server is stopping"}, 503)
-    return json_response({"live": True, "ready": True})
+    device = services.device
+    return json_response({"live": True, "ready": True, "device": device.kind, "reason": device.reason})
 
 
 @router.get("/models/stats", summary="Statistics of all models")

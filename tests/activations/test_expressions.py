@@ -10,7 +10,8 @@ from onnx import helper
 from models import accuracy
 from service.activations import expressions
 from service.activations.expressions import Graph, Term
-from service.engine.session import Device, Session
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Session
 
 mp = accuracy.mp
 DOUBLE = np.dtype(np.float64)

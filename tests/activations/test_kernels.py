@@ -12,7 +12,8 @@ from models import accuracy
 from service.activations.activation import Activation, Values
 from service.activations.catalogue import ACTIVATIONS
 from service.activations.graphs import DTYPES, KERNELS, Kernel, build
-from service.engine.session import Device, Session
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Session
 
 ROWS = pytest.mark.parametrize("row", ACTIVATIONS.values(), ids=ACTIVATIONS)
 ELEMENTWISE = {name: row for name, row in ACTIVATIONS.items() if row.elementwise}

@@ -13,7 +13,7 @@ from service.engine import repository
 from service.engine.model import Model
 from service.engine.overrides import Overrides
 from service.engine.repository import Repository
-from service.engine.session import Device
+from service.engine.runtime.device import Device
 
 Shape = Sequence[int | str | None]
 

@@ -7,7 +7,7 @@ import pytest
 
 from service.activations.catalogue import find
 from service.engine.functions import Functions
-from service.engine.session import Device
+from service.engine.runtime.device import Device
 from service.engine.vitals import resident_bytes
 from service.errors import BadRequest
 

@@ -9,7 +9,7 @@ from service.engine import inspection
 from service.engine.functions import Functions
 from service.engine.inspection import BINS, Layer, layer, sheet
 from service.engine.patterns import Site
-from service.engine.session import Device
+from service.engine.runtime.device import Device
 from service.errors import BadRequest
 
 

@@ -12,8 +12,8 @@ import pytest
 from service.engine import callers, scheduler
 from service.engine.model import Execution, Model
 from service.engine.pool import Pool
+from service.engine.runtime.device import Device
 from service.engine.scheduler import Scheduler
-from service.engine.session import Device
 from service.errors import ClientLeft, DeadlineExceeded, ModelUnavailable
 from tests.engine.making import load, node, plain, put, serialised
 

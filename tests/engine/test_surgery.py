@@ -7,7 +7,8 @@ from onnx import TensorProto
 
 from service.activations.catalogue import ACTIVATIONS
 from service.engine.patterns import sites
-from service.engine.session import Device, Session
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Session
 from service.engine.surgery import opset, swapped, tapped
 from service.errors import BadRequest
 from tests.engine.networks import Formula, network, node

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.engine.model import Model
-from service.engine.session import Device
+from service.engine.runtime.device import Device
 from service.engine.variants import Variants
 from service.errors import BadRequest, ModelUnavailable, NotFound
 from tests.engine.making import load, plain, put

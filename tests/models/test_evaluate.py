@@ -17,7 +17,8 @@ from onnx import helper, numpy_helper
 from PIL import Image
 
 from models import batches, calibration, client, data, evaluate
-from service.engine.session import Device, Session
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Session
 from service.settings import PACKAGED_REPOSITORY
 from tests.serving import free_port, serving
 

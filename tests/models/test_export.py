@@ -13,7 +13,8 @@ from models import architecture, data, export  # noqa: E402  # only where torch 
 from models.export import Source  # noqa: E402
 from models.train import TASKS, Pictures, train  # noqa: E402
 from models.training import Batches, Recipe  # noqa: E402
-from service.engine.session import Device, Session  # noqa: E402
+from service.engine.runtime.device import Device  # noqa: E402
+from service.engine.runtime.session import Session  # noqa: E402
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from service.engine import repository
 from service.engine.folder import FILE
 from service.engine.model import Model
-from service.engine.session import Device
+from service.engine.runtime.device import Device
 from service.settings import PACKAGED_REPOSITORY
 from service.wire import images
 

@@ -13,7 +13,7 @@ from models import data, export, train  # noqa: E402  # only where torch is ther
 from models.train import TASKS, Pictures, Task, choose_rate, rates, stretched  # noqa: E402
 from models.training import Recipe  # noqa: E402
 from service.engine import repository  # noqa: E402
-from service.engine.session import Device  # noqa: E402
+from service.engine.runtime.device import Device  # noqa: E402
 from tests.models.pictures import write_pictures  # noqa: E402
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from starlette.types import Message
 
-from service.engine.session import Session
+from service.engine.runtime.session import Session
 from service.errors import MAX_TEXT_LENGTH, QueueFull
 from service.routes import account
 from service.routes.account import SEVERAL, Account

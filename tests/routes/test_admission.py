@@ -179,7 +179,7 @@ def test_one_that_fails_leaves_its_place() -> None:
 
 def test_while_the_server_is_ending_answers_close_their_connection(client: TestClient) -> None:
     services = client.app_state["services"]
-    assert client.get("/v2/health/ready").json() == {"live": True, "ready": True}
+    assert client.get("/v2/health/ready").status_code == 200
     services.drain.on = True
     try:
         ready = client.get("/v2/health/ready")

@@ -10,8 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from service.engine.pool import Pool
+from service.engine.runtime.device import Device
+from service.engine.runtime.session import Session
 from service.engine.scheduler import Scheduler
-from service.engine.session import Device, Session
 from service.engine.watchdog import Patience, Watchdog
 from service.errors import REASONS, ModelFailed, QueueFull
 from service.routes import metrics as metrics_module

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from service import __version__
 from service.activations.catalogue import ACTIVATIONS
-from service.engine.session import Session
+from service.engine.runtime.session import Session
 from tests.routes.conftest import Running
 from tests.routes.sending import JPEG, answered, infer, refused, send, tensor
 
@@ -24,7 +24,7 @@ IMAGE = np.random.default_rng(11).standard_normal((2, 3, 32, 32)).astype(np.floa
     ("path", "answer"),
     [
         ("health/live", {"live": True}),
-        ("health/ready", {"live": True, "ready": True}),
+        ("health/ready", {"live": True, "ready": True, "device": "cpu", "reason": "the CPU was asked for"}),
         ("models/relu/ready", {"name": "relu", "ready": True}),
         ("models/relu/versions/1/ready", {"name": "relu", "ready": True}),
         ("models/cnn-relu/ready", {"name": "cnn-relu", "ready": True}),

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from service.activations.catalogue import ACTIVATIONS
 from service.engine.model import Model
-from service.engine.session import Session
+from service.engine.runtime.session import Session
 from tests.routes.conftest import ADMIN, Running, model, one, write
 from tests.routes.sending import answered, infer, refused, tensor
 

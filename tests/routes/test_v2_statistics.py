@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.activations.catalogue import ACTIVATIONS
-from service.engine.session import Session
+from service.engine.runtime.session import Session
 from tests.routes.conftest import ADMIN, Running
 from tests.routes.sending import answered, infer, refused, tensor
 

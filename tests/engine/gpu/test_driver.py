@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.gpu import Gpu, gpu, parse_gpu
+from service.engine.gpu.driver import Gpu, gpu, parse_gpu
 
 
 @pytest.mark.parametrize(

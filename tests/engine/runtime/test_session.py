@@ -16,14 +16,17 @@ import pytest
 from onnx import TensorProto, helper
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from service.engine import session
 from service.engine.runs import RUNS, Stoppable
-from service.engine.session import CPU, CUDA, Device, DeviceUnavailable, Session, detect
+from service.engine.runtime import device, session
+from service.engine.runtime.device import CPU, CUDA, Device, DeviceUnavailable, detect
+from service.engine.runtime.session import NO_GRAPH, Place, Session, check_placement, who_runs
 from service.errors import BadRequest, DeviceFailed, ModelUnavailable, RunStopped
 from tests.engine.making import counting, node, serialised
 from tests.serving import DEADLINE_S, eventually
 
-HAS_GPU = session.why_not_cuda() is None
+SERVICE = Path(session.__file__).parents[2]
+
+HAS_GPU = device.why_not_cuda() is None
 without_gpu = pytest.mark.skipif(HAS_GPU, reason="there is a GPU here")
 
 
@@ -75,7 +78,6 @@ def test_an_input_that_does_not_fit_is_a_bad_request_in_the_runtimes_words() -> 
         loaded.run({"x": np.zeros((1, 5), np.float32)})
 
 
-@without_gpu
 def bfloat16(op: str, output: int = TensorProto.BFLOAT16, **attributes: int) -> bytes:
     """A model from a bfloat16 input x to an output y of another type."""
     proto = onnx.load_from_string(serialised(node(op, **attributes), element=TensorProto.BFLOAT16))
@@ -164,7 +166,7 @@ def test_cpu_asked_for_is_cpu() -> None:
 @without_gpu
 def test_cuda_is_tried_and_not_believed() -> None:
     """The provider is in the wheel's list all the same; with fallback forbidden it must fail, and with a reason."""
-    reason = session.why_cuda_does_not_start()
+    reason = device.why_cuda_does_not_start()
 
     assert reason is not None
     assert reason.startswith("the CUDA provider does not start: ")
@@ -172,8 +174,84 @@ def test_cuda_is_tried_and_not_believed() -> None:
 
 def test_the_probe_is_a_sound_model() -> None:
     """Else CUDA would be found not to work for a fault of ours."""
-    probe = Session.load(session._probe(), Device.cpu())
+    probe = Session.load(device.probe_model(), Device.cpu())
     assert probe.run({"x": np.ones(1, np.float32)})["y"] == 2
+
+
+NODES = [(CUDA, "Conv"), (CUDA, "Relu"), (CPU, "Shape"), (CPU, "Gather"), (CPU, "Gather")]
+
+
+def test_where_every_node_must_run_on_the_gpu_one_that_does_not_is_told() -> None:
+    check_placement(CUDA, NODES[:2])
+    with pytest.raises(ModelUnavailable) as refused:
+        check_placement(CUDA, NODES)
+    assert refused.value.text == (
+        "all nodes must run on the CUDAExecutionProvider (ACTSERVE_STRICT_PLACEMENT), but: "
+        "1 × Shape on the CPUExecutionProvider, 2 × Gather on the CPUExecutionProvider"
+    )
+
+
+def test_a_strict_device_lets_models_through_whose_nodes_all_run_on_it() -> None:
+    assert Session.load(model(), replace(Device.cpu(), strict=True)).placement == {CPU: 1}
+
+
+@pytest.mark.parametrize(
+    ("placement", "expected"),
+    [({CUDA: 3}, CUDA), ({CPU: 3}, CPU), ({CPU: 1, CUDA: 3}, f"{CUDA}, {CPU}"), ({}, CUDA)],
+)
+def test_who_runs_a_model_is_never_only_what_was_asked_for(placement: dict[str, int], expected: str) -> None:
+    assert who_runs(CUDA, placement) == expected
+
+
+def places(session: Session, *arrays: np.ndarray) -> tuple[dict[str, Place], dict[str, Place]]:
+    """The arrays' own memory, for the session's input and output."""
+    found = [Place(array.dtype, array.shape, array.ctypes.data) for array in arrays]
+    return {session.inputs[0].name: found[0]}, {session.outputs[0].name: found[1]}
+
+
+def test_a_bound_run_reads_and_writes_where_it_was_told_to() -> None:
+    loaded = Session.load(model(), Device.cpu())
+    given, made = np.zeros((2, 4), np.float32), np.zeros((2, 4), np.float32)
+    run = loaded.bind("cpu", *places(loaded, given, made))
+    for value, expected in ((2.0, 2.0), (-1.0, 0.0)):
+        given[:] = value
+        run()
+        assert (made == expected).all()
+
+
+def test_a_bound_run_that_hangs_stops_when_told_to() -> None:
+    loaded = Session.load(counting(), Device.cpu())
+    given, made = np.full((1, 3), 1e15, np.float32), np.zeros((1, 3), np.float32)
+    run = loaded.bind("cpu", *places(loaded, given, made))
+
+    def end() -> None:
+        try:
+            run()
+        except RunStopped as error:
+            ended.put(error.text)
+
+    threading.Thread(target=end).start()
+    eventually(lambda: len(RUNS.under_way()) == 1)
+    for options in RUNS.under_way():
+        options.terminate = True
+    assert ended.get(timeout=DEADLINE_S) == "the run of the model took too long and was stopped"
+    assert not RUNS.under_way()
+
+
+@pytest.mark.parametrize(("graph", "number"), [(NO_GRAPH, "-1"), (3, "3")])
+def test_a_session_that_captures_tells_each_run_its_graph(graph: int, number: str) -> None:
+    """Without a number ONNX Runtime would capture any run, and play it again whatever is sent."""
+    loaded = Session.load(model(), Device.cpu())
+    assert replace(loaded, captures=True)._numbered(graph).get_run_config_entry("gpu_graph_id") == number
+    with pytest.raises(RuntimeError):
+        loaded._numbered(graph).get_run_config_entry("gpu_graph_id")
+
+
+@without_gpu
+def test_graphs_are_tried_first_and_then_a_session_without() -> None:
+    """Here neither is on the GPU, and so neither is served."""
+    with pytest.raises(ModelUnavailable, match=CUDA):
+        Session.load(model(), Device("cuda", "cuda", None), captures=True)
 
 
 def test_one_session_serves_many_threads() -> None:
@@ -251,10 +329,9 @@ def test_a_broken_device_is_counted_until_a_run_works() -> None:
 
 
 def test_nothing_else_imports_onnxruntime() -> None:
-    """One file knows the engine; the rest would work with another."""
-    root = Path(session.__file__).parent.parent
-    importers = [p for p in root.rglob("*.py") if "onnxruntime" in imports(p.read_text())]
-    assert [p.name for p in importers] == ["session.py"]
+    """One folder knows the engine; the rest would work with another."""
+    importers = {p for p in SERVICE.rglob("*.py") if "onnxruntime" in imports(p.read_text())}
+    assert {p.parent for p in importers} == {SERVICE / "engine" / "runtime"}
 
 
 def imports(source: str) -> str:
@@ -264,7 +341,8 @@ def imports(source: str) -> str:
 def test_loading_prints_nothing() -> None:
     """The runtime's own log would show the server's paths, and repeat what is raised."""
     code = (
-        "from service.engine.session import Device, Session\nfrom service.errors import ModelUnavailable\n"
+        "from service.engine.runtime.device import Device\nfrom service.engine.runtime.session import Session\n"
+        "from service.errors import ModelUnavailable\n"
         "try: Session.load(b'junk', Device.cpu())\nexcept ModelUnavailable: pass"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -277,8 +355,8 @@ def test_the_runtime_tells_nobody_of_us_unless_that_is_chosen(
 ) -> None:
     """Where it does, it keeps an identifier in the home folder; that it would is what the second case shows."""
     inherited = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI")}
-    code = "from service.engine.session import runtime_version"
+    code = "from service.engine.runtime.words import runtime_version"
     environment = inherited | {"HOME": str(tmp_path)} | chosen
-    subprocess.run([sys.executable, "-c", code], env=environment, cwd=Path(session.__file__).parents[2], check=True)
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=SERVICE.parent, check=True)
 
     assert [path.name for path in tmp_path.iterdir()] == kept

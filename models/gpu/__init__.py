@@ -1,0 +1,1 @@
+"""`make gpu-check`: everything that is promised of a GPU, checked and measured on the one that is here."""

@@ -1,0 +1,1 @@
+"""ONNX Runtime, and nowhere else."""
