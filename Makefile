@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check event-loop accuracy evaluate gpu-check lock models evidence test-models load chaos overload soak bench bench-quick screenshots triton kserve perf-analyzer clean
+.PHONY: setup setup-dev run test check event-loop accuracy evaluate gpu-check lock models evidence test-models load chaos overload soak bench bench-quick screenshots dashboard triton kserve perf-analyzer clean
 
 setup: .venv/run.stamp
 
@@ -97,6 +97,10 @@ bench-quick: setup-dev
 # The pictures of docs/page.md, by Debian's chromium; the button 中文 needs a font that has Chinese
 screenshots: setup-dev
 	$(BIN)/python -m tests.screenshots
+
+# Grafana's dashboard, from deploy/grafana/dashboard.py
+dashboard:
+	$(PYTHON) -m deploy.grafana.dashboard
 
 .venv-load/stamp: pyproject.toml
 	@test -x .venv-load/bin/python || $(PYTHON) -m venv .venv-load

@@ -107,6 +107,8 @@ def _server(services: Services, standings: list[State]) -> Iterator[Metric]:
     start = max((standing["start_seconds"] for standing in standings), default=0.0)
     text = "Time to find the device and load and try all models, in the slowest worker"
     yield GaugeMetricFamily("actserve_start_seconds", text, start)
+    wanted = services.settings.workers or 1  # what was started has a number; an application alone is its only worker
+    yield GaugeMetricFamily("actserve_workers_wanted", "Worker processes that there should be", wanted)
     in_flight = sum(standing["in_flight"] for standing in standings)
     yield GaugeMetricFamily("actserve_requests_in_flight", "HTTP requests that are being answered", in_flight)
     lag = max((standing["lag_seconds"] for standing in standings), default=0.0)

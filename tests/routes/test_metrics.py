@@ -44,7 +44,7 @@ def test_what_is_served_and_where(running: Running) -> None:
     assert found["actserve_model_ready"][("grow", "1")] == 1
     assert found["actserve_model_ready"][("half", "2")] == 0
     assert found["actserve_model_nodes"][("grow", "CPUExecutionProvider", "1")] == 1
-    assert found["actserve_workers"] == {(): 1}
+    assert found["actserve_workers"] == found["actserve_workers_wanted"] == {(): 1}
     assert found["actserve_requests_in_flight"] == {(): 1}  # this one
     assert 0 <= found["actserve_event_loop_lag_seconds"][()] < 10
     assert 0 <= found["actserve_event_loop_longest_block_seconds"][()] < 10
