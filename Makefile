@@ -139,7 +139,7 @@ kserve: .venv-kserve/stamp
 # Kubernetes' schemas for tests/deploy, which the gate has too; in an environment of its own, for they take 108 MB.
 # CRDS: a folder with the CRDs of KServe and the prometheus-operator, by which the objects of theirs are checked too
 kubernetes: setup-dev .venv-kubernetes/stamp
-	$(if $(CRDS),CRDS=$(abspath $(CRDS))) $(BIN)/python -m pytest $(addprefix tests/deploy/test_, kubernetes.py pods.py)
+	$(if $(CRDS),CRDS=$(abspath $(CRDS))) $(BIN)/python -m pytest $(addprefix tests/deploy/test_, kubernetes.py kserve.py pods.py crds.py)
 
 .venv-kubernetes/stamp:
 	$(PYTHON) -m venv .venv-kubernetes
