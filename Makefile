@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check event-loop accuracy evaluate gpu-check lock models evidence test-models load chaos overload soak bench bench-quick screenshots dashboard triton kserve perf-analyzer clean
+.PHONY: setup setup-dev run test check event-loop accuracy evaluate gpu-check lock models evidence test-models load chaos overload soak bench bench-quick screenshots dashboard triton kserve kubernetes perf-analyzer clean
 
 setup: .venv/run.stamp
 
@@ -145,6 +145,16 @@ kserve: .venv-kserve/stamp
 	.venv-kserve/bin/python -m pip install --quiet --disable-pip-version-check kserve==0.21.0
 	@touch $@
 
+# Kubernetes' schemas for tests/deploy, which the gate has too; in an environment of its own, for they take 108 MB.
+# CRDS: a folder with the CRDs of KServe and the prometheus-operator, by which the objects of theirs are checked too
+kubernetes: setup-dev .venv-kubernetes/stamp
+	$(if $(CRDS),CRDS=$(abspath $(CRDS))) $(BIN)/python -m pytest $(addprefix tests/deploy/test_, kubernetes.py kserve.py pods.py crds.py)
+
+.venv-kubernetes/stamp:
+	$(PYTHON) -m venv .venv-kubernetes
+	.venv-kubernetes/bin/python -m pip install --quiet --disable-pip-version-check kubernetes-validate==1.37.0
+	@touch $@
+
 # Triton's perf_analyzer for tests/conformance. This wheel has the last build of it that starts on Debian 12 (glibc
 # 2.36); it needs libcudart, though no GPU, and Debian's package libb64-0d.
 perf-analyzer: .venv-perf-analyzer/stamp
@@ -163,4 +173,4 @@ lock:
 	$(COMPILE) -c requirements/dev.lock -o requirements/run.lock
 
 clean:
-	rm -rf .venv .venv-load .venv-bench .venv-triton .venv-kserve .venv-perf-analyzer
+	rm -rf .venv .venv-load .venv-bench .venv-triton .venv-kserve .venv-kubernetes .venv-perf-analyzer
