@@ -236,7 +236,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
 
 
 def cuda_options(settings: Settings) -> CudaOptions:
-    return CudaOptions(settings.tf32, settings.gpu_memory_bytes, settings.gpu_graphs)
+    return CudaOptions(settings.tf32, settings.gpu_memory_bytes, settings.gpu_runs)
 
 
 def _resident(device: Device) -> Resident | None:

@@ -32,7 +32,11 @@ class Settings(BaseSettings):
         description="Of the models' arithmetic; a model that cannot be converted to float16 stays as it is.",
     )
     tf32: bool = Field(False, description="On a GPU, round the inputs of float32 convolutions and products to 10 bits.")
-    gpu_graphs: bool = Field(True, description="On a GPU, run as CUDA graphs what is faster so.")
+    gpu_runs: Literal["auto", "bound", "plain"] = Field(
+        "auto",
+        description="On a GPU, how models are run: `plain`, through memory that is made once (`bound`), or in "
+        "whichever way is fastest, CUDA graphs among them.",
+    )
     gpu_memory_bytes: int = Field(
         0, ge=0, description="Memory of the GPU that one model may take for weights and runs; 0 is no limit."
     )

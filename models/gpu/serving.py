@@ -16,6 +16,7 @@ from models.client import running
 from models.gpu.bench import Here, images, models, timed, ways
 from models.gpu.findings import Findings, Goal, Verdict
 from models.gpu.speed import MODEL, ROWS
+from service.engine.gpu.driver import gpu
 
 CLIENTS = 4
 """Processes that send, each on one connection, the next request when the last is answered."""
@@ -34,22 +35,25 @@ def of_requests(here: Here, findings: Findings) -> None:
         with ways(content, here, rows, "float32") as runs:
             raw[rows] = rows / timed(partial(runs["plain"], {"image": images(rows)}, rows), here.seconds)
     settings: list[Mapping[str, str]] = [{"ACTSERVE_WORKERS": str(workers)} for workers in WORKERS]
-    settings += [{"ACTSERVE_WORKERS": "1", "ACTSERVE_GPU_GRAPHS": "false"}] if here.on_gpu else []
-    best = 0.0
+    settings += [{"ACTSERVE_WORKERS": "1", "ACTSERVE_GPU_RUNS": runs} for runs in ("bound", "plain") if here.on_gpu]
+    best, memory = 0.0, 0
     for chosen in settings:
         with _set({"ACTSERVE_DEVICE": here.device.kind, "ACTSERVE_REQUEST_LOG": "false", **chosen}), running() as url:
             for rows in ROWS:
                 rate = measured(url, rows, here.seconds)
+                found = gpu()
+                memory = max(memory, found.memory_used_mib if found else 0)
                 best = max(best, rate / raw[rows] if rows == GOAL_ROWS else 0.0)
                 findings.table.append(
                     {
                         "workers": chosen["ACTSERVE_WORKERS"],
-                        "graphs": "no" if "ACTSERVE_GPU_GRAPHS" in chosen or not here.on_gpu else "where faster",
+                        "runs": chosen.get("ACTSERVE_GPU_RUNS", "auto" if here.on_gpu else "on the CPU"),
                         "rows": rows,
                         "pictures/s": round(rate),
                         "of ONNX Runtime alone": round(rate / raw[rows], 3),
                     }
                 )
+    findings.facts["memory of the GPU at most, MiB"] = str(memory) if memory else "no GPU here"
     findings.facts["load"] = f"{CLIENTS} connections, V2 binary requests to {MODEL}"
     text = f"{GOAL_ROWS} rows a request: at least {GOAL} of ONNX Runtime alone on the same device"
     verdict: Verdict = "not measured" if not here.on_gpu else "yes" if best >= GOAL else "no"

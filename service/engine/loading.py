@@ -78,7 +78,7 @@ class Loader:
         if proven not in (None, digest):
             raise ModelUnavailable("its file was changed while it was tried")
         label = f"model {path.name} version {version}"
-        captures = self.device.cuda.graphs and self.resident is not None
+        captures = self.device.cuda.runs == "auto" and self.resident is not None
         session, precision = opened(
             content, self.device, self.precision, label, threads=self.threads, captures=captures
         )
@@ -113,7 +113,7 @@ class Loader:
         if self.resident is None or not most_rows or not all(_has_sized_rows(port) for port in (*inputs, *outputs)):
             return None
         given, made = ([Row(p.name, p.datatype.numpy, _shape(p)[1:]) for p in ports] for ports in (inputs, outputs))
-        return Sized(session, given, made, most_rows, self.resident)
+        return Sized(session, given, made, most_rows, self.resident, wanted=self.device.cuda.runs)
 
     def _batch(self, session: Session, inputs: Sequence[Port], overrides: Overrides, warm: bool) -> tuple[int, int]:
         """Rows of a run at most, and the number that the file fixes: the model's `max_batch_size` and `fixed_rows`."""

@@ -341,7 +341,7 @@ class Placed(Answer):
 class GpuOptions(Answer):
     tf32: bool
     memory_bytes: int = Field(description="That one model may take; 0 is no limit.")
-    graphs: bool = Field(description="Whether runs may be CUDA graphs.")
+    runs: Literal["auto", "bound", "plain"] = Field(description="In which ways models may be run; `auto` is any.")
     strict: bool = Field(description="Whether every node of every model must run on the GPU.")
 
 

@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from deploy.grafana import dashboard
-from service.engine import session
+from service.engine.runtime import device
 from tests.deploy.promql import Misnamed, Told, labels, told_by
 from tests.routes.conftest import ADMIN, FILES, KEY, application, write
 from tests.routes.sending import apply, infer, tensor
@@ -72,7 +72,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         found = told_by(client.get("/metrics").text)
     devices = {"wanted": {"auto", "cpu", "cuda"}, "device": {"cpu", "cuda"}, "reason": None}
     found["actserve_device"] = {**found["actserve_device"], **devices}
-    found["actserve_model_nodes"] = {**found["actserve_model_nodes"], "provider": {session.CPU, session.CUDA}}
+    found["actserve_model_nodes"] = {**found["actserve_model_nodes"], "provider": {device.CPU, device.CUDA}}
     return found
 
 
@@ -225,8 +225,8 @@ def test_the_alert_for_a_gpu_that_is_not_used_knows_the_services_words() -> None
     found = re.search(r'reason=~"(.*?)"', rule["expr"])
     assert found
     for words in found[1].split("|"):
-        assert words.removesuffix(".*") in inspect.getsource(session.why_cuda_does_not_start)
-        assert words.removesuffix(".*") not in inspect.getsource(session.why_not_cuda)
+        assert words.removesuffix(".*") in inspect.getsource(device.why_cuda_does_not_start)
+        assert words.removesuffix(".*") not in inspect.getsource(device.why_not_cuda)
 
 
 needs_promtool = pytest.mark.skipif(

@@ -150,7 +150,7 @@ def test_loads_are_timed(running: Running) -> None:
 def test_the_longest_block_of_any_worker_is_told(running: Running) -> None:
     class Workers:
         def reports(self, _: str) -> list[State]:
-            standing = {"lag_seconds": 0.0, "in_flight": 0, "waiting": [], "cpu_seconds": 1.0}
+            standing = {"start_seconds": 1.0, "lag_seconds": 0.0, "in_flight": 0, "waiting": [], "cpu_seconds": 1.0}
             nothing = {"resident_bytes": None, "open_files": None}
             return [standing | nothing | {"longest_block_seconds": seconds} for seconds in (0.25, 1.5)]
 

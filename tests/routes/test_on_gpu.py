@@ -35,7 +35,9 @@ class OnHost(Device):
 @contextmanager
 def as_on_gpu(settings: Settings, memory: HostMemory | None) -> Iterator[TestClient]:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(app, "detect", lambda wanted, **_: OnHost("cuda", wanted, None, CudaOptions(tf32=True)))
+        patched.setattr(
+            app, "detect", lambda wanted, **_: OnHost("cuda", wanted, None, CudaOptions(tf32=True, runs="bound"))
+        )
         patched.setattr(CudaMemory, "load", lambda: memory)
         small = {"device": "auto", "max_batch_size": 4}  # every size is tried
         with TestClient(create_app(settings.model_copy(update=small))) as client:
@@ -83,11 +85,11 @@ def test_any_number_of_rows_gives_as_many_answers(
 def test_the_device_route_says_how_each_size_is_run(gpu: TestClient) -> None:
     found = answered(gpu.get("/v1/device"))
     assert (found["device"], found["wanted"], found["reason"]) == ("cuda", "auto", None)
-    assert found["options"] == {"tf32": True, "memory_bytes": 0, "graphs": True, "strict": False}
+    assert found["options"] == {"tf32": True, "memory_bytes": 0, "runs": "bound", "strict": False}
     (relu,) = (model for model in found["models"] if model["model"] == "cnn-relu")
     assert relu["precision"] == "float32"
     assert [int(rows) for rows in relu["runs"]] == [1, 2, 4]
-    assert set(relu["runs"].values()) <= {"plain", "bound"}
+    assert set(relu["runs"].values()) == {"bound"}
 
 
 def test_readiness_says_which_device(gpu: TestClient) -> None:
@@ -95,16 +97,10 @@ def test_readiness_says_which_device(gpu: TestClient) -> None:
 
 
 def test_a_comparison_sends_its_picture_to_the_gpu_once(gpu: TestClient, memory: HostMemory, horse: bytes) -> None:
-    services = gpu.app_state["services"]
-    for model in services.repository.models():
-        assert model.sized is not None
     memory.copies.clear()
     count = len(answered(send(gpu, "/v1/compare/models", horse, JPEG))["results"])
     sent = [what for what, size in memory.copies if size == 3 * 32 * 32 * 4]
-    # The models that were found to be fastest with plain runs read their own copy.
-    assert sent.count("to device") == 1
-    assert sent.count("within") == sum(m.sized.ways[1] == "bound" for m in services.repository.models())
-    assert count == len(services.repository.models())
+    assert (sent.count("to device"), sent.count("within")) == (1, count)
 
 
 def test_the_metrics_tell_how_long_the_start_took(gpu: TestClient) -> None:

@@ -53,6 +53,7 @@ class Sized:
         inputs, outputs: a row of each.
         most_rows: of one run.
         resident: what is on the device already.
+        wanted: the fastest way, or one of them wherever it works.
         clock: nanoseconds.
 
     Attributes:
@@ -71,6 +72,7 @@ class Sized:
         most_rows: int,
         resident: Resident,
         *,
+        wanted: Literal["auto", "bound", "plain"] = "auto",
         clock: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self._session = session
@@ -90,7 +92,7 @@ class Sized:
             }
             if session.captures:
                 candidates["graph"] = staging.runs(session, size, graph)
-            way = self._fastest(size, candidates)
+            way = self._fastest(size, candidates, wanted)
             self.ways[size], self._runs[size] = way, candidates[way]
 
     def run(self, feeds: Mapping[str, Tensor], rows: int) -> tuple[dict[str, Tensor], int]:
@@ -105,7 +107,7 @@ class Sized:
                 return self._session.run(feeds), rows
             return self._runs[size](feeds, rows), size
 
-    def _fastest(self, size: int, candidates: Mapping[Way, Runs]) -> Way:
+    def _fastest(self, size: int, candidates: Mapping[Way, Runs], chosen: str) -> Way:
         feeds = {row.name: _numbers(row, size) for row in self._inputs}
         wanted = candidates["plain"](feeds, size)
         times: dict[Way, int] = {}
@@ -119,7 +121,8 @@ class Sized:
                 log.warning("runs of %d rows give other numbers when they are %s; so they are not", size, way)
             else:
                 times[way] = found
-        return min(times, key=times.__getitem__) if times else "plain"
+        allowed = [way for way in times if chosen in ("auto", way)]
+        return min(allowed, key=times.__getitem__) if allowed else "plain"
 
     def _tried(self, runs: Runs, feeds: Mapping[str, Tensor], rows: int, wanted: Mapping[str, Tensor]) -> int | None:
         """The nanoseconds of the fastest of some runs; None if one gives something else."""

@@ -37,12 +37,12 @@ class CudaOptions:
     Attributes:
         tf32: round float32 inputs of convolutions and products to 10 bits: faster, and not what a CPU gives.
         memory_bytes: that one model may take for weights and runs; 0 for no limit.
-        graphs: whether runs may be CUDA graphs.
+        runs: how models are run (`service.engine.gpu.sized`): in the fastest way, or in one of them alone.
     """
 
     tf32: bool = False
     memory_bytes: int = 0
-    graphs: bool = True
+    runs: Literal["auto", "bound", "plain"] = "auto"
 
     def of_provider(self, *, graphs: bool = False) -> dict[str, str]:
         """ONNX Runtime's options of its CUDA provider.

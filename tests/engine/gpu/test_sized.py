@@ -7,7 +7,7 @@ import ctypes
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -211,7 +211,7 @@ def wrong() -> float:
 def test_the_fastest_way_that_gives_the_same_is_taken(
     faults: Mapping[bool, Callable[[], float]], per_way: tuple[int, int, int], way: str
 ) -> None:
-    assert sized(Faked(faults), *per_way).ways == dict.fromkeys((1, 2, 4), way)
+    assert sized(Faked(faults), *per_way, most=1).ways == {1: way}
 
 
 @pytest.mark.parametrize("fault", [fails, broken])
@@ -239,6 +239,19 @@ def test_without_graphs_there_are_two_ways() -> None:
     session = Faked(captures=False)
     assert sized(session, 3, 2).ways == dict.fromkeys((1, 2, 4), "bound")
     assert session.graphs == []
+
+
+@pytest.mark.parametrize(("wanted", "way"), [("plain", "plain"), ("bound", "bound"), ("auto", "graph")])
+def test_a_way_may_be_asked_for(wanted: Literal["auto", "bound", "plain"], way: str) -> None:
+    resident = Resident(HostMemory())
+    runs = Sized(Faked(), INPUT, OUTPUT, 4, resident, wanted=wanted, clock=Ticking(3, 2, 1))  # type: ignore[arg-type]
+    assert set(runs.ways.values()) == {way}
+
+
+def test_a_way_that_was_asked_for_and_does_not_work_is_not_taken() -> None:
+    resident = Resident(HostMemory())
+    runs = Sized(Faked({False: fails}), INPUT, OUTPUT, 1, resident, wanted="bound")  # type: ignore[arg-type]
+    assert runs.ways == {1: "plain"}
 
 
 def test_a_model_that_never_gives_the_same_is_run_plainly() -> None:
