@@ -49,7 +49,8 @@ def write(ports: Sequence[int], folder: Path, port: int) -> None:
     shutil.copy(CONFIGURATION, folder)
     (folder / "replicas.conf").write_text("".join(f"server 127.0.0.1:{port} max_fails=0;\n" for port in ports))
     paths = "".join(f"{name}_temp_path {folder / name};\n" for name in TEMPORARY)
-    (folder / "site.conf").write_text(f"listen 127.0.0.1:{port};\naccess_log off;\n{paths}")
+    log = f"access_log {folder / 'access.log'} replicas;\n"
+    (folder / "site.conf").write_text(f"listen 127.0.0.1:{port};\n{log}{paths}")
 
 
 def directives(folder: Path) -> str:
