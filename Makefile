@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check event-loop accuracy evaluate gpu-check lock models evidence test-models load chaos overload soak bench bench-quick screenshots dashboard triton kserve kubernetes perf-analyzer clean
+.PHONY: setup setup-dev run test check event-loop accuracy evaluate gpu-check lock models evidence test-models load chaos overload soak bench bench-quick screenshots dashboard triton kserve kubernetes perf-analyzer ray clean
 
 setup: .venv/run.stamp
 
@@ -166,6 +166,16 @@ perf-analyzer: .venv-perf-analyzer/stamp
 	  tritonclient==2.51.0 nvidia-cuda-runtime-cu12==12.9.79
 	@touch $@
 
+# The service under Ray Serve, on two nodes of this machine; Ray and what it brings, in an environment of their own.
+ray: .venv-ray/stamp
+	$(BIN)/python -m pytest tests/deploy/test_ray.py
+
+.venv-ray/stamp: requirements/run.lock deploy/ray/requirements.txt | setup-dev
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -r deploy/ray/requirements.txt
+	@touch $@
+
 # Writes the lock files anew from pyproject.toml; needs uv on the PATH. What is served has the versions that are tested.
 COMPILE = uv pip compile pyproject.toml --quiet --universal --no-strip-extras --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock:
@@ -173,4 +183,4 @@ lock:
 	$(COMPILE) -c requirements/dev.lock -o requirements/run.lock
 
 clean:
-	rm -rf .venv .venv-load .venv-bench .venv-triton .venv-kserve .venv-kubernetes .venv-perf-analyzer
+	rm -rf .venv .venv-load .venv-bench .venv-triton .venv-kserve .venv-kubernetes .venv-perf-analyzer .venv-ray

@@ -1,6 +1,6 @@
-"""nginx in front of replicas: on a free port, as the current user, with all its files in a folder."""
+"""nginx in front of replicas, as `deploy/nginx` configures it: on a free port, with all its files in a folder."""
 
-import getpass
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,43 +8,12 @@ from pathlib import Path
 
 from loadtests.chaos.experiment import Skipped
 from loadtests.local import service
-from loadtests.local.servers import Command, Server, free_port, running
+from loadtests.local.servers import ROOT, Command, Server, free_port, running
 
-CONFIGURATION = """
-user {user};
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  client_max_body_size 64m;
-  upstream replicas {{
-    {servers}
-    keepalive 32;
-  }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      proxy_pass http://replicas;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header Host $host;
-      proxy_next_upstream error timeout http_503 non_idempotent;
-    }}
-  }}
-}}
-"""
-"""Connections to the replicas stay open, and `max_fails=0`: by default nginx leaves a replica that once refused a
-connection out for ten seconds, in which the other one may be restarted, and then nobody is left.
-`proxy_next_upstream`: what one replica refuses, or did not answer, the other is asked, also if it was a POST: to ask a
-model twice does no harm."""
+CONFIGURATION = ROOT / "deploy" / "nginx" / "nginx.conf"
+"""Taken as it is; the two files that it includes are written here."""
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+"""What nginx would keep in folders of the system, which belong to root."""
 
 
 @contextmanager
@@ -56,16 +25,35 @@ def proxy(ports: Sequence[int], folder: Path) -> Iterator[Server]:
     """
     if shutil.which("nginx") is None:
         raise Skipped("nginx is missing: apt-get install nginx-light")
-    folder.mkdir(parents=True)
     port = free_port()
-    configuration = folder / "nginx.conf"
-    configuration.write_text(written(ports, folder, port))
-    argv = ["nginx", "-p", str(folder), "-c", str(configuration), "-e", str(folder / "error.log")]
+    write(ports, folder, port)
+    argv = [
+        "nginx",
+        "-p",
+        str(folder),
+        "-c",
+        str(folder / CONFIGURATION.name),
+        "-e",
+        "stderr",
+        "-g",
+        directives(folder),
+    ]
     with running(Command(argv), port, folder / "nginx.log") as server:
         server.wait_until(service.READY, "GET")
         yield server
 
 
-def written(ports: Sequence[int], folder: Path, port: int) -> str:
-    servers = "\n    ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in ports)
-    return CONFIGURATION.format(user=getpass.getuser(), folder=folder, servers=servers, port=port)
+def write(ports: Sequence[int], folder: Path, port: int) -> None:
+    """The configuration's three files: nginx looks for what is included beside what includes it."""
+    folder.mkdir(parents=True)
+    shutil.copy(CONFIGURATION, folder)
+    (folder / "replicas.conf").write_text("".join(f"server 127.0.0.1:{port} max_fails=0;\n" for port in ports))
+    paths = "".join(f"{name}_temp_path {folder / name};\n" for name in TEMPORARY)
+    log = f"access_log {folder / 'access.log'} replicas;\n"
+    (folder / "site.conf").write_text(f"listen 127.0.0.1:{port};\n{log}{paths}")
+
+
+def directives(folder: Path) -> str:
+    """What a system sets for its nginx. Root's would else run as somebody who may not enter the folder."""
+    user = "user root; " if os.geteuid() == 0 else ""
+    return f"{user}daemon off; pid {folder / 'nginx.pid'};"

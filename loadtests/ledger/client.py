@@ -16,6 +16,8 @@ ANSWER_S = 20.0
 CONNECT_S = 5.0
 RETRY_S = 0.02
 """Between two tries to connect, where nobody listens."""
+AGAIN_S = 0.1
+"""Before a request is sent for the second time; twice that before the third, and so on."""
 
 Address = tuple[str, int]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -29,12 +31,14 @@ class Client:
         addresses: of the replicas; when a connection ends the next one is made to the next.
         pick: the next request, or None if there is to be none.
         think_s: mean of a random pause between an answer and the next request.
+        tries: how often a request is sent at most, until it is answered as it should be.
     """
 
     ledger: Ledger
     addresses: Sequence[Address]
     pick: Callable[[], Golden | None]
     think_s: float = 0.0
+    tries: int = 1
     rng: random.Random = field(default_factory=random.Random)
     turn: int = 0
     streams: Streams | None = None
@@ -43,11 +47,23 @@ class Client:
     async def run(self) -> None:
         try:
             while not self.stopped and (golden := self.pick()) is not None:
-                if streams := await self._connected():
-                    await self._ask(golden, *streams)
+                if await self._sent(golden):
                     await asyncio.sleep(self.rng.expovariate(1 / self.think_s) if self.think_s else 0)
         finally:
             self._close()
+
+    async def _sent(self, golden: Golden) -> bool:
+        """Send it until it is answered; False if it was not sent, because the client was told to stop."""
+        for number in range(self.tries):
+            if number:
+                await asyncio.sleep(AGAIN_S * 2 ** (number - 1))
+            streams = await self._connected()
+            if streams is None and number == 0:
+                return False
+            if streams is not None and await self._ask(golden, *streams):
+                return True
+        self.ledger.given_up += 1
+        return True
 
     async def _connected(self) -> Streams | None:
         """The open connection, or a new one as soon as somebody listens; None if told to stop before."""
@@ -71,12 +87,13 @@ class Client:
         self.ledger.connected += 1
         return streams
 
-    async def _ask(self, golden: Golden, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _ask(self, golden: Golden, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Send it once; whether it ended as it should."""
         entry = self.ledger.send(golden.kind, writer.get_extra_info("sockname")[1])
         writer.write(golden.message)
         if golden.leaves:
             await self._leave(entry, writer)
-            return
+            return True
         try:
             async with asyncio.timeout(ANSWER_S):
                 answer = await receive(reader)
@@ -85,12 +102,15 @@ class Client:
         except Broken as broken:
             self._lost(entry, str(broken))
         else:
-            self._answered(entry, golden, answer)
+            return self._answered(entry, golden, answer)
+        return False
 
-    def _answered(self, entry: Entry, golden: Golden, answer: Answer) -> None:
-        self.ledger.answer(entry, answer.status, golden.fault(answer))
+    def _answered(self, entry: Entry, golden: Golden, answer: Answer) -> bool:
+        fault = golden.fault(answer)
+        self.ledger.answer(entry, answer.status, fault)
         if closes(answer):
             self._close()
+        return fault is None
 
     def _lost(self, entry: Entry, phase: str) -> None:
         self.ledger.lose(entry, phase)

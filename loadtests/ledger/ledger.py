@@ -35,6 +35,7 @@ class Ledger:
         left: requests whose client went away without waiting for the answer.
         refused: connections that were not let in.
         connected: connections that were made.
+        given_up: requests of which the last try was lost or answered wrongly too; each try counts as sent.
     """
 
     sent: int = 0
@@ -47,6 +48,7 @@ class Ledger:
     left: int = 0
     refused: int = 0
     connected: int = 0
+    given_up: int = 0
     open: dict[int, Entry] = field(default_factory=dict)
     """Sent and not yet ended, by number."""
     losses: list[Entry] = field(default_factory=list)

@@ -27,6 +27,7 @@ class Load:
         ports: of replicas on this machine; connections are spread over them.
         goldens: what is sent, in random order; one that is there twice is sent twice as often.
         most: requests in all; then the clients end by themselves.
+        tries: how often a request is sent at most, until it is answered as it should be.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Load:
         connections: int = CONNECTIONS,
         think_s: float = THINK_S,
         most: int | None = None,
+        tries: int = 1,
     ) -> None:
         self.ledger = Ledger()
         self._goldens, self._left = goldens, most
@@ -44,7 +46,7 @@ class Load:
         for number in range(connections):
             rng = random.Random(SEED + number)
             pick = partial(self._pick, rng)
-            self._clients.append(Client(self.ledger, addresses, pick, think_s, rng, number))
+            self._clients.append(Client(self.ledger, addresses, pick, think_s, tries, rng, number))
         self._thread = threading.Thread(target=lambda: uvloop.run(self._run()))
         self._failed: BaseException | None = None
 

@@ -64,12 +64,12 @@ async def metrics(request: Request, services: Shared) -> Response:
     """Counters, histograms and gauges in Prometheus's text format, or in OpenMetrics' if `Accept` asks for it."""
     query(request, [])
     encode, content_type = choose_encoder(",".join(request.headers.getlist("accept")))
-    text = await to_thread.run_sync(lambda: encode(_Collected(services)))  # not in the pool: it may be what hangs
+    text = await to_thread.run_sync(lambda: encode(Collected(services)))  # not in the pool: it may be what hangs
     return Response(text, media_type=content_type)
 
 
 @dataclass(frozen=True, slots=True)
-class _Collected(Collector):
+class Collected(Collector):
     """Everything, at this moment."""
 
     services: Services

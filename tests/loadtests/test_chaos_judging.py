@@ -101,13 +101,19 @@ def test_waiting_ends_with_the_fact_or_with_the_time() -> None:
 
 
 def test_nginx_is_told_of_every_replica_and_writes_in_its_folder_only(tmp_path: Path) -> None:
-    written = nginx.written([8001, 8002], tmp_path, 9000)
+    folder = tmp_path / "nginx"
+    nginx.write([8001, 8002], folder, 9000)
+    site = (folder / "site.conf").read_text().splitlines()
 
-    assert "server 127.0.0.1:8001 max_fails=0;\n    server 127.0.0.1:8002 max_fails=0;" in written
-    assert "listen 127.0.0.1:9000;" in written
-    paths = [line.split()[-1] for line in written.splitlines() if "_path " in line or line.startswith("pid ")]
+    assert (folder / "nginx.conf").read_bytes() == nginx.CONFIGURATION.read_bytes()
+    assert (
+        folder / "replicas.conf"
+    ).read_text() == "server 127.0.0.1:8001 max_fails=0;\nserver 127.0.0.1:8002 max_fails=0;\n"
+    assert site[0] == "listen 127.0.0.1:9000;"
+    paths = [line.split()[1] for line in site if "_path " in line]
     assert paths
-    assert all(path.startswith(str(tmp_path)) for path in paths)
+    assert all(path.startswith(str(folder)) for path in paths)
+    assert f"pid {folder}/" in nginx.directives(folder)
 
 
 def test_without_nginx_the_experiment_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

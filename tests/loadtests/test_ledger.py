@@ -68,6 +68,16 @@ def test_a_request_without_a_whole_answer_is_lost_once_and_not_sent_again(say: S
     assert ledger.connected == 2
 
 
+def test_a_client_that_tries_again_gives_up_only_what_no_try_got_answered() -> None:
+    say = [reset, ok(), ok(status="503 Busy"), ok(), *3 * [reset], ok()]
+    with answering(say) as port, Load([port], [asked()], 1, think_s=0, most=4, tries=3) as load:
+        load.wait()
+
+    assert load.ledger.sent == 8
+    assert (load.ledger.answered, load.ledger.lost) == ({200: 3, 503: 1}, {"before the answer": 4})
+    assert load.ledger.given_up == 1
+
+
 def test_no_answer_in_time_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "ANSWER_S", 0.1)
     assert driven([saying(b"", stay=True), ok()], most=2).lost == {"time-out": 1}
