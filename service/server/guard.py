@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from service.errors import BadRequest, HeadTooLarge, ServiceError, SlowClient, TooManyConnections
 from service.routes.http import error_response
 from service.routes.state import Services
+from service.server.joined import Joined
 from service.settings import Settings
 
 IDLE, HEAD, BODY = range(3)
@@ -56,7 +57,7 @@ class Guarded(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        super().connection_made(transport)
+        super().connection_made(Joined(transport, self.loop))  # type: ignore[arg-type]  # all that is used of one
         if len(self.connections) > self._settings.max_connections:
             self._refuse(TooManyConnections(self._settings.max_connections))
             return
