@@ -93,10 +93,9 @@ bench-quick: setup-dev
 screenshots: setup-dev
 	$(BIN)/python -m tests.screenshots
 
-.venv-load/stamp: pyproject.toml
+.venv-load/stamp: requirements/load.lock
 	@test -x .venv-load/bin/python || $(PYTHON) -m venv .venv-load
-	.venv-load/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["load"])' \
-	  | xargs .venv-load/bin/python -m pip install --quiet --disable-pip-version-check
+	.venv-load/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/load.lock
 	@touch $@
 
 # The environment. One `pip install` a stamp; the lock files say what and with which hashes.
@@ -148,10 +147,12 @@ perf-analyzer: .venv-perf-analyzer/stamp
 	@touch $@
 
 # Writes the lock files anew from pyproject.toml; needs uv on the PATH. What is served has the versions that are tested.
-COMPILE = uv pip compile pyproject.toml --quiet --universal --no-strip-extras --generate-hashes --no-emit-index-url --no-header --no-annotate
+COMPILE = uv pip compile --quiet --universal --no-strip-extras --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock:
-	$(COMPILE) --group dev -o requirements/dev.lock
-	$(COMPILE) -c requirements/dev.lock -o requirements/run.lock
+	$(COMPILE) pyproject.toml --group dev -o requirements/dev.lock
+	$(COMPILE) pyproject.toml -c requirements/dev.lock -o requirements/run.lock
+	$(COMPILE) --group load -o requirements/load.lock
+	$(COMPILE) --group gpu -o requirements/gpu.lock
 
 clean:
 	rm -rf .venv .venv-load .venv-bench .venv-triton .venv-kserve .venv-perf-analyzer
