@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import ml_dtypes
@@ -45,6 +46,9 @@ ENGINE_ERRORS = (
 )
 
 BFLOAT16 = "tensor(bfloat16)"
+
+LIBRARIES = Path(ort.__file__).parent / "capi"
+"""Where the wheel has its libraries: one for each provider that is not built in."""
 
 ort.set_default_logger_severity(4)  # errors reach us as exceptions; the log would repeat them, with paths
 
@@ -99,10 +103,12 @@ def detect(wanted: Literal["auto", "cpu", "cuda"], why_not: Callable[[], str | N
     return Device("cpu", wanted, reason)
 
 
-def why_not_cuda() -> str | None:
+def why_not_cuda(libraries: Path = LIBRARIES) -> str | None:
     """Return why CUDA cannot be used, or None if it can."""
     if CUDA not in ort.get_available_providers():
         return "this build of ONNX Runtime has no CUDA provider"  # pragma: no cover  # the other wheel
+    if not any(libraries.glob("*onnxruntime_providers_cuda*")):
+        return "this is an installation for CPUs only (ONNX Runtime's library for CUDA was left out)"
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
