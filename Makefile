@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check event-loop accuracy evaluate lock models evidence test-models load chaos overload soak bench bench-quick screenshots triton kserve perf-analyzer clean
+.PHONY: setup setup-dev run test check event-loop accuracy evaluate lock models evidence test-models load chaos overload soak bench bench-quick image-test compose-test screenshots triton kserve perf-analyzer clean
 
 setup: .venv/run.stamp
 
@@ -88,6 +88,15 @@ bench: setup-dev
 # Beside ONNX Runtime alone, in a minute
 bench-quick: setup-dev
 	$(BIN)/python -m loadtests.peers --quick
+
+# The container's image built and tried, and docker-compose.yml brought up under load (docs/deployment.md); where there
+# is no podman or Docker they say so. ENGINE, BASE_IMAGE, BUILD_OPTIONS, RUN_OPTIONS, GPU=1, COMPOSE, OVERRIDE: what this
+# machine has and needs. IMAGE, UP: options of the commands
+image-test: setup-dev
+	$(BIN)/python -m deploy.image $(IMAGE)
+
+compose-test: setup-dev
+	$(BIN)/python -m deploy.compose $(UP)
 
 # The pictures of docs/page.md, by Debian's chromium; the button 中文 needs a font that has Chinese
 screenshots: setup-dev
