@@ -5,7 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup setup-dev run test check event-loop accuracy evaluate gpu-check lock models evidence test-models load chaos overload soak bench bench-quick screenshots dashboard triton kserve kubernetes perf-analyzer ray clean
+.PHONY: setup setup-dev run test check event-loop accuracy evaluate gpu-check lock models evidence test-models load chaos overload soak bench bench-quick image-test compose-test screenshots dashboard triton kserve kubernetes perf-analyzer ray clean
 
 setup: .venv/run.stamp
 
@@ -94,6 +94,15 @@ bench: setup-dev
 bench-quick: setup-dev
 	$(BIN)/python -m loadtests.peers --quick
 
+# The container's image built and tried, and docker-compose.yml brought up under load (docs/deployment.md); where there
+# is no podman or Docker they say so. ENGINE, BASE_IMAGE, BUILD_OPTIONS, RUN_OPTIONS, GPU=1, COMPOSE, OVERRIDE: what this
+# machine has and needs. IMAGE, UP: options of the commands
+image-test: setup-dev
+	$(BIN)/python -m deploy.image $(IMAGE)
+
+compose-test: setup-dev
+	$(BIN)/python -m deploy.compose $(UP)
+
 # The pictures of docs/page.md, by Debian's chromium; the button 中文 needs a font that has Chinese
 screenshots: setup-dev
 	$(BIN)/python -m tests.screenshots
@@ -102,10 +111,9 @@ screenshots: setup-dev
 dashboard:
 	$(PYTHON) -m deploy.grafana.dashboard
 
-.venv-load/stamp: pyproject.toml
+.venv-load/stamp: requirements/load.lock
 	@test -x .venv-load/bin/python || $(PYTHON) -m venv .venv-load
-	.venv-load/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["load"])' \
-	  | xargs .venv-load/bin/python -m pip install --quiet --disable-pip-version-check
+	.venv-load/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/load.lock
 	@touch $@
 
 # The environment. One `pip install` a stamp; the lock files say what and with which hashes.
@@ -177,10 +185,12 @@ ray: .venv-ray/stamp
 	@touch $@
 
 # Writes the lock files anew from pyproject.toml; needs uv on the PATH. What is served has the versions that are tested.
-COMPILE = uv pip compile pyproject.toml --quiet --universal --no-strip-extras --generate-hashes --no-emit-index-url --no-header --no-annotate
+COMPILE = uv pip compile --quiet --universal --no-strip-extras --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock:
-	$(COMPILE) --group dev -o requirements/dev.lock
-	$(COMPILE) -c requirements/dev.lock -o requirements/run.lock
+	$(COMPILE) pyproject.toml --group dev -o requirements/dev.lock
+	$(COMPILE) pyproject.toml -c requirements/dev.lock -o requirements/run.lock
+	$(COMPILE) --group load -o requirements/load.lock
+	$(COMPILE) --group gpu -o requirements/gpu.lock
 
 clean:
 	rm -rf .venv .venv-load .venv-bench .venv-triton .venv-kserve .venv-kubernetes .venv-perf-analyzer .venv-ray

@@ -1,5 +1,6 @@
 """Fixtures that several files share: the application in this process, with the packaged models, on the CPU."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,3 +39,14 @@ def client(settings: Settings) -> Iterator[TestClient]:
 def horse() -> bytes:
     """A JPEG of a horse, 32×32, which every CNN gets right."""
     return (SAMPLES / "horse.jpg").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for this machine, with its key beside it."""
+    folder = tmp_path_factory.mktemp("tls")
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *files]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "certificate.pem"

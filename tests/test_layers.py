@@ -37,7 +37,7 @@ def faults(path: Path, source: str) -> list[str]:
     names = [name for name in imported(source) if name.split(".")[0] in {"service", "models", "tests", "loadtests"}]
     if package == "models":
         return [n for n in names if not n.startswith(("models.", *ALLOWED_TO_MODELS))]
-    if package == "loadtests":  # it knows the service by its address only
+    if package in ("loadtests", "deploy"):  # they know the service by its address only
         return [n for n in names if n.split(".")[0] != "loadtests"]
     here = rest[0].removesuffix(".py")
     return [n for n in names if not n.startswith("service.") or not _below(n.split(".")[1], here)]
@@ -47,7 +47,8 @@ def _below(there: str, here: str) -> bool:
     return there == here or there == "__version__" or HEIGHT[there] < HEIGHT[here]
 
 
-FILES = [p.relative_to(ROOT) for package in ("service", "models", "loadtests") for p in (ROOT / package).rglob("*.py")]
+FOLDERS = ("service", "models", "loadtests", "deploy/image", "deploy/compose")
+FILES = [p.relative_to(ROOT) for folder in FOLDERS for p in (ROOT / folder).rglob("*.py")]
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
@@ -68,6 +69,7 @@ def test_a_module_imports_only_downwards(path: Path) -> None:
         ("loadtests/peers/ours.py", "from service.app import create_app"),
         ("loadtests/bodies.py", "import models"),
         ("loadtests/shape.py", "from tests.serving import ROOT"),
+        ("deploy/image/smoke.py", "from service.settings import Settings"),
     ],
 )
 def test_the_rule_catches_what_it_should(path: str, source: str) -> None:

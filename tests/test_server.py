@@ -1,11 +1,13 @@
 """`python -m service` as a process: it answers, stops when told to, and says in one line why it does not start."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import urllib.request
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -39,6 +41,30 @@ def test_the_server_answers_and_stops_when_told_to(repository: Path, workers: st
         # uvicorn ends by the signal itself where it serves alone, and with 0 where it watches over workers.
         assert process.returncode == (-signal.SIGTERM if workers == "1" else 0)
         assert "Traceback" not in errors
+
+
+AS_FIRST = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"]
+"""A process in a list of its own, as in a container: no signal ends it that it has no handler for."""
+
+
+def can_be_first() -> bool:
+    return subprocess.run([*AS_FIRST, "true"], capture_output=True).returncode == 0 if which("unshare") else False
+
+
+@pytest.mark.skipif(not can_be_first(), reason="needs unshare with user and process namespaces")
+def test_the_first_process_of_a_container_ends_when_told_to_while_it_starts(tmp_path: Path) -> None:
+    """Else a container that is stopped then is killed when its time is over."""
+    (tmp_path / "pydantic.py").write_text("import signal\nprint('importing', flush=True)\nsignal.pause()\n")
+    variables = environment({}) | {"PYTHONPATH": str(tmp_path)}
+    with subprocess.Popen([*AS_FIRST, *command()], cwd=ROOT, env=variables, stdout=subprocess.PIPE) as outer:
+        assert outer.stdout is not None
+        assert outer.stdout.readline() == b"importing\n"
+        (first,) = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+        os.kill(int(first), signal.SIGTERM)
+        try:
+            assert outer.wait(DEADLINE_S) == 0
+        finally:
+            outer.kill()
 
 
 def test_there_is_a_worker_for_each_processor(repository: Path) -> None:

@@ -10,6 +10,7 @@ import ctypes
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -21,6 +22,9 @@ from service.engine.runtime.words import ENGINE_ERRORS, in_words, session_option
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
+
+LIBRARIES = Path(ort.__file__).parent / "capi"
+"""Where the wheel has its libraries: one for each provider that is not built in."""
 
 Kind: TypeAlias = Literal["cpu", "cuda"]
 Wanted: TypeAlias = Literal["auto", "cpu", "cuda"]
@@ -118,10 +122,12 @@ def detect(
     return Device("cpu", wanted, reason)
 
 
-def why_not_cuda() -> str | None:
+def why_not_cuda(libraries: Path = LIBRARIES) -> str | None:
     """Return why CUDA cannot be used, or None if it can."""
     if CUDA not in ort.get_available_providers():
         return "this build of ONNX Runtime has no CUDA provider"  # pragma: no cover  # the other wheel
+    if not any(libraries.glob("*onnxruntime_providers_cuda*")):
+        return "this is an installation for CPUs only (ONNX Runtime's library for CUDA was left out)"
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:

@@ -163,6 +163,13 @@ def test_cpu_asked_for_is_cpu() -> None:
     assert detect("cpu") == Device.cpu()
 
 
+def test_an_installation_without_the_library_for_cuda_says_so(tmp_path: Path) -> None:
+    """As in the image for a CPU, where the driver is not what is missing; the provider is in the wheel's list still."""
+    reason = device.why_not_cuda(tmp_path)
+
+    assert reason == "this is an installation for CPUs only (ONNX Runtime's library for CUDA was left out)"
+
+
 @without_gpu
 def test_cuda_is_tried_and_not_believed() -> None:
     """The provider is in the wheel's list all the same; with fallback forbidden it must fail, and with a reason."""
