@@ -9,6 +9,7 @@ import os
 import ssl
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 
 LIVE, READY = "/v2/health/live", "/v2/health/ready"
 TIMEOUT_S = 3
@@ -26,11 +27,12 @@ def address(environment: Mapping[str, str]) -> tuple[str, int]:
 def fault(environment: Mapping[str, str], path: str = LIVE) -> str | None:
     """Why the service is not well, or None."""
     host, port = address(environment)
+    tls = bool(environment.get("ACTSERVE_TLS_CERTIFICATE_FILE"))
     try:
-        connection = _connection(host, port, tls=bool(environment.get("ACTSERVE_TLS_CERTIFICATE_FILE")))
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        said = answer.read()
+        with closing(_connection(host, port, tls=tls)) as connection:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            said = answer.read()
     except (OSError, http.client.HTTPException) as error:
         return f"{host}:{port} does not answer: {error!r}"
     return None if answer.status == 200 else f"{path} is {answer.status}: {said[:500]!r}"

@@ -87,6 +87,7 @@ def test_a_running_service_takes_versions_as_they_come_and_go(
         (repository / "m" / "2").rename(repository.parent / "gone")
         eventually(lambda: client.get_model_metadata("m")["versions"] == ["1"])
         assert ask(client) == 1.0
+        eventually(lambda: answers[-1] == 1.0)  # what was under way then was the other version's
     finally:
         stop.set()
         asking.join(DEADLINE_S)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from deploy.compose import trial
 from service.settings import Settings
@@ -20,7 +20,7 @@ VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 
 def read(path: Path) -> dict[str, Any]:
     """As it is with no variable set."""
-    found: dict[str, Any] = YAML(typ="safe").load(VARIABLE.sub(r"\2", path.read_text()))
+    found: dict[str, Any] = yaml.safe_load(VARIABLE.sub(r"\2", path.read_text()))
     return found
 
 
