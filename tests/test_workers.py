@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from service.server.serve import HEALTHCHECK_S
 from tests.engine.making import plain, put
 from tests.serving import DEADLINE_S, eventually, serving, worker_processes
 
@@ -185,6 +186,18 @@ def test_what_a_killed_worker_was_doing_goes_with_it(clients: Clients, server: t
 
     key = 'nv_inference_request_success{model="m",version="1"}'
     assert metrics(clients, 0)[key] == before[key]
+
+
+def test_a_worker_that_is_killed_while_it_is_asked_whether_it_lives_is_replaced_at_once(
+    clients: Clients, server: tuple[int, str]
+) -> None:
+    """The first process waits a minute for its answer, but not for that of one that has ended."""
+    pid, address = server
+    victim = next(child for child in worker_processes(pid) if clients.port(1) in remote_ports(child, address))
+    os.kill(victim, signal.SIGSTOP)
+    eventually(lambda: metrics(clients, 0)["actserve_workers"] == WORKERS - 1)  # after a second: it is asked by now
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: metrics(clients, 0)["actserve_workers"] == WORKERS, HEALTHCHECK_S / 2)
 
 
 def test_all_load_and_unload_and_count_anew(clients: Clients) -> None:

@@ -94,7 +94,15 @@ def _warn_if_open(settings: Settings) -> None:
 
 
 class Supervisor(Multiprocess):
-    """Tells the workers that all of them end, and hands a second signal on while it waits for that."""
+    """Tells the workers that all of them end, and hands a second signal on while it waits for that.
+
+    It asks each worker in turn whether it is alive, and waits for the answer; so it must see one end meanwhile.
+    """
+
+    def keep_subprocess_alive(self) -> None:
+        for process in self.processes:  # as long as we hold a worker's end of its pipe too, that does not close with it
+            process.child_conn.close()
+        super().keep_subprocess_alive()
 
     def terminate_all(self) -> None:
         announce_end(Path(os.environ[FOLDER]))
