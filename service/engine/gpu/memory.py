@@ -8,13 +8,14 @@ Source: CUDA Runtime API, https://docs.nvidia.com/cuda/cuda-runtime-api/group__C
 
 import ctypes
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.runtime.lane import GPU, Lane
 from service.errors import DeviceFailed
 
 Bytes = NDArray[np.uint8]
@@ -66,12 +67,14 @@ class CudaMemory:
 
     Args:
         library: NVIDIA's runtime, or something with the same functions; each returns 0 or an error's number.
+        lane: where memory is given back, whenever and wherever it is let go of.
     """
 
     device = "cuda"
 
-    def __init__(self, library: Any) -> None:
+    def __init__(self, library: Any, lane: Lane = GPU) -> None:
         self._library = library
+        self._lane = lane
 
     @classmethod
     def load(cls) -> "CudaMemory | None":
@@ -90,7 +93,7 @@ class CudaMemory:
             DeviceFailed: there is not so much left.
         """
         block = Block(self._address("cudaMalloc", size), size)
-        weakref.finalize(block, self._library.cudaFree, ctypes.c_void_p(block.address))
+        self._free_with(block, self._library.cudaFree, block.address)
         return block
 
     def pinned(self, size: int) -> Bytes:
@@ -101,7 +104,7 @@ class CudaMemory:
         """
         address = self._address("cudaMallocHost", size)
         buffer = (ctypes.c_uint8 * size).from_address(address)
-        weakref.finalize(buffer, self._library.cudaFreeHost, ctypes.c_void_p(address))
+        self._free_with(buffer, self._library.cudaFreeHost, address)
         return np.frombuffer(memoryview(buffer), np.uint8)
 
     def to_device(self, block: Block, array: NDArray[Any]) -> None:
@@ -113,6 +116,9 @@ class CudaMemory:
     def within(self, to: Block, block: Block) -> None:
         self._copy(to.address, block.address, block.size, WITHIN_DEVICE)
         self._check(self._library.cudaStreamSynchronize(None), "cudaStreamSynchronize")  # such a copy is not waited for
+
+    def _free_with(self, owner: object, free: Callable[[ctypes.c_void_p], int], address: int) -> None:
+        weakref.finalize(owner, self._lane.later, free, ctypes.c_void_p(address)).atexit = False
 
     def _address(self, function: str, size: int) -> int:
         pointer = ctypes.c_void_p()
@@ -132,26 +138,32 @@ class CudaMemory:
 
 
 class Resident:
-    """Arrays that are on the device already, for several models to read."""
+    """Arrays that are on the device already, for several models to read.
 
-    def __init__(self, memory: Memory) -> None:
+    Attributes:
+        lane: the thread that the device is used in.
+    """
+
+    def __init__(self, memory: Memory, lane: Lane = GPU) -> None:
         self.memory = memory
+        self.lane = lane
         self._blocks: dict[int, tuple[NDArray[Any], Block]] = {}
 
     @contextmanager
     def keep(self, arrays: Iterable[NDArray[Any]]) -> Iterator[None]:
         """Have these arrays on the device until the block ends."""
-        kept = {}
-        for array in arrays:
-            block = self.memory.allocate(array.nbytes)
-            self.memory.to_device(block, np.ascontiguousarray(array))
-            kept[id(array)] = (array, block)
+        kept = self.lane.call(lambda: {id(array): (array, self._sent(array)) for array in arrays})
         self._blocks |= kept
         try:
             yield
         finally:
             for key in kept:
                 del self._blocks[key]
+
+    def _sent(self, array: NDArray[Any]) -> Block:
+        block = self.memory.allocate(array.nbytes)
+        self.memory.to_device(block, np.ascontiguousarray(array))
+        return block
 
     def of(self, array: NDArray[Any]) -> Block | None:
         """Where this array, and no copy of it, lies on the device; None if it is not there."""

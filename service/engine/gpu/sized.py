@@ -11,7 +11,6 @@ Of the ways to run a size the fastest is taken, if it gives what a plain run giv
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
@@ -78,13 +77,16 @@ class Sized:
         self._session = session
         self._inputs = inputs
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lane = resident.lane
         self._runs: dict[int, Runs] = {}
         self.ways: dict[int, Way] = {}
         found = sizes(most_rows, sum(row.bytes for row in (*inputs, *outputs)))
         if not found:
             return
-        staging = Staging(inputs, outputs, found[-1], resident)
+        self._lane.call(lambda: self._prepare(found, Staging(inputs, outputs, found[-1], resident), wanted))
+
+    def _prepare(self, found: Sequence[int], staging: Staging, wanted: str) -> None:
+        session = self._session
         for graph, size in enumerate(found, start=1):
             candidates: dict[Way, Runs] = {
                 "plain": _plain(session, size),
@@ -102,10 +104,9 @@ class Sized:
             ModelFailed, RunStopped, DeviceFailed: as `Session.run`.
         """
         size = next((size for size in self._runs if size >= rows), None)
-        with self._lock:  # a graph is not to be run while the memory that it was recorded with is used by another run
-            if size is None:
-                return self._session.run(feeds), rows
-            return self._runs[size](feeds, rows), size
+        if size is None:
+            return self._session.run(feeds), rows
+        return self._lane.call(lambda: self._runs[size](feeds, rows)), size
 
     def _fastest(self, size: int, candidates: Mapping[Way, Runs], chosen: str) -> Way:
         feeds = {row.name: _numbers(row, size) for row in self._inputs}

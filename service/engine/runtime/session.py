@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from service.engine.runs import RUNS
 from service.engine.runtime.device import Device
+from service.engine.runtime.lane import GPU, Lane
 from service.engine.runtime.words import ENGINE_ERRORS, in_words, session_options
 from service.errors import DeviceFailed, ModelFailed, ModelUnavailable, RunStopped, ServiceError
 
@@ -61,6 +62,8 @@ class Session:
     placement: Mapping[str, int]
     provider: str
     captures: bool
+    _lane: Lane | None = field(repr=False)
+    """Where it is run; None for anywhere."""
     _session: ort.InferenceSession = field(repr=False)
     _has_bfloat16: bool = field(repr=False)
 
@@ -77,6 +80,14 @@ class Session:
         Raises:
             ModelUnavailable: ONNX Runtime refuses the model, or put it elsewhere than on the device; says why.
         """
+        if device.kind == "cuda":
+            return GPU.call(lambda: cls._load(model, device, threads, keeps_memory, captures, GPU))
+        return cls._load(model, device, threads, keeps_memory, captures, None)
+
+    @classmethod
+    def _load(
+        cls, model: bytes, device: Device, threads: int, keeps_memory: bool, captures: bool, lane: Lane | None
+    ) -> "Session":
         options = session_options(threads)
         options.enable_cpu_mem_arena = keeps_memory
         session, captures = _created(model, options, device, captures)
@@ -99,6 +110,7 @@ class Session:
             placement=placement,
             provider=who_runs(device.provider, placement),
             captures=captures,
+            _lane=lane,
             _session=session,
             _has_bfloat16=BFLOAT16 in types,
         )
@@ -115,6 +127,11 @@ class Session:
             RunStopped: the run was told to stop by whoever watches `RUNS`.
             DeviceFailed: the GPU no longer works.
         """
+        if self._lane is not None:
+            return self._lane.call(lambda: self._run_here(feeds, limit_s))
+        return self._run_here(feeds, limit_s)
+
+    def _run_here(self, feeds: Mapping[str, Tensor], limit_s: float | None) -> dict[str, Tensor]:
         if limit_s is None:
             options = self._numbered(NO_GRAPH)
             RUNS.begin(options)
@@ -145,7 +162,7 @@ class Session:
     ) -> Callable[[], None]:
         """A run that reads its inputs from fixed places in a device's memory, and writes its outputs to others.
 
-        The places must stay; one such run at a time.
+        The places must stay; one such run at a time, on a GPU in `GPU`'s thread.
 
         Args:
             device: whose memory it is, `cuda` or `cpu`.
