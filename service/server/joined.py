@@ -53,6 +53,6 @@ class Joined:
         return len(self._head) + self._transport.get_write_buffer_size()
 
     def _send_head(self) -> None:
-        if self._head:
-            head, self._head = self._head, b""
+        head, self._head = self._head, b""
+        if head and not self.is_closing():  # the client may have left since
             self._transport.write(head)

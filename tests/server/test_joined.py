@@ -103,6 +103,19 @@ def test_what_waits_is_sent_before_the_end() -> None:
     assert sent(use) == [HEAD]
 
 
+def test_what_waits_for_a_client_that_has_left_is_dropped() -> None:
+    """uvloop raises for what is written to a connection that is closed."""
+    transport = Transport()
+
+    async def main() -> None:
+        Joined(transport, asyncio.get_running_loop()).write(HEAD)  # type: ignore[arg-type]
+        transport.close()
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert transport.sent == []
+
+
 def test_what_waits_counts_as_not_sent() -> None:
     def use(joined: Joined) -> None:
         assert joined.get_write_buffer_size() == 5
