@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from deploy.image.engine import ANSWER_S, BUILD_S, Container, Done, Engine, Failed, NoEngine, Run, run
+from deploy.image.engine import ANSWER_S, BUILD_S, Container, Done, Engine, Failed, NoEngine, Run, answering, run
 from deploy.image.trial import GRACE_S
 from loadtests.local.servers import ROOT
 from loadtests.verdict import Line
@@ -54,10 +54,10 @@ def find(
         NoEngine: there is none.
     """
     known = [[*engine.command, "compose"], ["podman-compose"]]
-    for command in [shlex.split(wanted)] if wanted else known:
-        if which(command[0]) and run_command([*command, "version"], ANSWER_S).code == 0:
-            files = [part for name in [FILE, *shlex.split(override)] for part in ("-f", name)]
-            return Compose([*command, "-p", PROJECT, *files, "--profile", "load"], run_command)
+    command = answering([shlex.split(wanted)] if wanted else known, "version", run_command, which)
+    if command is not None:
+        files = [part for name in [FILE, *shlex.split(override)] for part in ("-f", name)]
+        return Compose([*command, "-p", PROJECT, *files, "--profile", "load"], run_command)
     raise NoEngine(f"nothing here reads compose files ({wanted or ', '.join(map(shlex.join, known))})")
 
 

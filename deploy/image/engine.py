@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -165,6 +165,14 @@ def in_bytes(size: str) -> int:
     return round(float(found[1]) * UNITS[found[2]])
 
 
+def answering(
+    commands: Iterable[Sequence[str]], question: str, run_command: Run, which: Callable[[str], str | None]
+) -> Sequence[str] | None:
+    """The first of the commands that is here and answers the question; None if none does."""
+    here = (command for command in commands if which(command[0]))
+    return next((c for c in here if run_command([*c, question], ANSWER_S).code == 0), None)
+
+
 def find(
     wanted: str = "",
     build_options: str = "",
@@ -177,8 +185,9 @@ def find(
     Raises:
         NoEngine: none does.
     """
-    for command in [shlex.split(wanted)] if wanted else [[name] for name in KNOWN]:
-        # Docker's program may be there without the daemon that does the work.
-        if which(command[0]) and run_command([*command, "info"], ANSWER_S).code == 0:
-            return Engine(command, shlex.split(build_options), shlex.split(run_options), run_command)
+    commands = [shlex.split(wanted)] if wanted else [[name] for name in KNOWN]
+    # Docker's program may be there without the daemon that does the work.
+    command = answering(commands, "info", run_command, which)
+    if command is not None:
+        return Engine(command, shlex.split(build_options), shlex.split(run_options), run_command)
     raise NoEngine(f"no container engine answers ({wanted or ' or '.join(KNOWN)})")
