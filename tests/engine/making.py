@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,12 @@ def put(folder: Path, name: str, version: str, content: bytes) -> Path:
     made.rename(folder / name / version)
     (folder / ".made").rmdir()
     return folder / name / version / "model.onnx"
+
+
+def in_threads(work: Callable[[int], object], count: int = 4) -> None:
+    """Call it with each number in a thread of its own, all at once; what one raises is raised here."""
+    with ThreadPoolExecutor(count) as pool:
+        list(pool.map(work, range(count)))
 
 
 def load(folder: Path, **options: Any) -> Repository:

@@ -1,7 +1,5 @@
 """Activation sessions are built once for each set of parameters, kept within bounds, and checked against the data."""
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,7 @@ from service.engine.functions import Functions
 from service.engine.runtime.device import Device
 from service.engine.vitals import resident_bytes
 from service.errors import BadRequest
+from tests.engine.making import in_threads
 
 
 @pytest.fixture
@@ -90,18 +89,14 @@ def test_threads_may_ask_at_once(engine: Functions) -> None:
     names = ["sigmoid", "tanh", "softplus", "softsign", "mish"]
     wrong: list[str] = []
 
-    def work() -> None:
+    def work(_: int) -> None:
         for name in names * 4:
             row = find(name)
             computed = engine.apply(row, row.bind({}), x, "exact")
             if not np.allclose(computed, row.reference(x, row.bind({})), rtol=1e-12):
                 wrong.append(name)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work)
     assert not wrong
     assert len(engine._sessions) <= 3
 

@@ -1,7 +1,6 @@
 """Statistics count requests, rows and runs as the protocol defines them, from many threads at once."""
 
 import asyncio
-import threading
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from service.engine.statistics import KINDS, LENGTH, MAX_SIZES, REASONS, Statist
 from service.errors import BadRequest, ModelFailed, ModelUnavailable, QueueFull, QueueTimeout
 from service.workers import histogram
 from service.workers.blocks import SharedBlock
+from tests.engine.making import in_threads
 
 NONE = {"count": 0, "ns": 0}
 STAGES = ("compute_input", "compute_infer", "compute_output")
@@ -152,15 +152,11 @@ def test_a_snapshot_does_not_change() -> None:
 def test_threads_lose_no_count() -> None:
     statistics = Statistics()
 
-    def work() -> None:
+    def work(_: int) -> None:
         for _ in range(200):
             statistics.record(2, (2,), queue_ns=1, input_ns=1, infer_ns=1, output_ns=1)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work)
     shown = statistics.snapshot()
     assert (shown["inference_count"], shown["execution_count"]) == (1600, 800)
 

@@ -21,7 +21,7 @@ from service.engine.runtime import device, session
 from service.engine.runtime.device import CPU, CUDA, Device, DeviceUnavailable, detect
 from service.engine.runtime.session import NO_GRAPH, Place, Session, check_placement, who_runs
 from service.errors import BadRequest, DeviceFailed, ModelUnavailable, RunStopped
-from tests.engine.making import counting, node, serialised
+from tests.engine.making import counting, in_threads, node, serialised
 from tests.serving import DEADLINE_S, eventually
 
 SERVICE = Path(session.__file__).parents[2]
@@ -270,11 +270,7 @@ def test_one_session_serves_many_threads() -> None:
         if not all(np.array_equal(loaded.run({"x": x})["y"], np.maximum(x, 0)) for _ in range(50)):
             wrong.append(seed)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work)
     assert not wrong
 
 
