@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -63,8 +63,11 @@ class Service:
 
 
 @contextmanager
-def running() -> Iterator[str]:
+def running(variables: Mapping[str, str] | None = None) -> Iterator[str]:
     """Start a service on a free port of this machine; stop it afterwards.
+
+    Args:
+        variables: of its environment, besides ours.
 
     Raises:
         Failure: it does not start.
@@ -73,11 +76,12 @@ def running() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
+    environment = os.environ | (variables or {})
     settings = {"ACTSERVE_HOST": "127.0.0.1", "ACTSERVE_PORT": str(port), "ACTSERVE_LOG_LEVEL": "warning"}
     command = [sys.executable, "-m", "service"]
     with (
         tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=log, stderr=log) as process,
+        subprocess.Popen(command, cwd=ROOT, env=environment | settings, stdout=log, stderr=log) as process,
     ):
         try:
             _wait(process, f"{url}/v2/health/ready", log)

@@ -194,7 +194,8 @@ def start(settings: Settings, routes: list[str]) -> Services:
         end_with_parent()
     logs = Log(LogSettings.of_level(settings.log_level), workers, requests=settings.request_log)
     measured, keys = evidence.read(settings.evidence), Keys.read(settings)
-    device = detect(settings.device, cuda=cuda_options(settings), strict=settings.strict_placement)
+    cuda = CudaOptions(settings.tf32, settings.gpu_memory_bytes, settings.gpu_runs)
+    device = detect(settings.device, cuda=cuda, strict=settings.strict_placement)
     log.info("device %s, %s was asked for%s", device.kind, device.wanted, f": {device.reason}" if device.reason else "")
     resident = _resident(device)
     threads = settings.threads or max(1, processors.available() // (settings.workers or 1))
@@ -233,10 +234,6 @@ def start(settings: Settings, routes: list[str]) -> Services:
         uploads=_uploads(settings, prove),
         watchdog=Watchdog(Patience(settings.max_run_seconds, settings.max_stall_seconds), end=leave),
     )
-
-
-def cuda_options(settings: Settings) -> CudaOptions:
-    return CudaOptions(settings.tf32, settings.gpu_memory_bytes, settings.gpu_runs)
 
 
 def _resident(device: Device) -> Resident | None:

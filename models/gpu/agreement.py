@@ -42,7 +42,7 @@ def of_models(here: Here, findings: Findings) -> None:
             worst = max(worst, found if precision == "float32" else 0.0)
     findings.facts["difference"] = f"largest of {ROWS} random pictures, by the output's largest value; beside a CPU"
     findings.goals.append(_goal("every model gives what a CPU gives, to 1e-4", worst, here))
-    findings.goals.append(_verdict("every node of every model runs on the device", not away, f"{away} do not", here))
+    findings.goals.append(here.judged("every node of every model runs on the device", not away, f"{away} do not"))
 
 
 def of_functions(here: Here, findings: Findings) -> None:
@@ -72,7 +72,7 @@ def of_functions(here: Here, findings: Findings) -> None:
                 )
     findings.goals.append(_goal("every function gives what a CPU gives, to 1e-4", worst, here))
     note = "none differs" if not wrong else f"differ: {', '.join(wrong)}"
-    findings.goals.append(_verdict("NaN and ±inf come out as on a CPU", not wrong, note, here))
+    findings.goals.append(here.judged("NaN and ±inf come out as on a CPU", not wrong, note))
 
 
 def numbers(dtype: np.dtype) -> NDArray[np.floating]:
@@ -114,10 +114,4 @@ def alike_where_not_finite(got: NDArray[np.floating], wanted: NDArray[np.floatin
 
 
 def _goal(text: str, worst: float, here: Here) -> Goal:
-    return _verdict(text, worst <= GOAL, f"at most {worst:.2g}", here)
-
-
-def _verdict(text: str, holds: bool, note: str, here: Here) -> Goal:
-    if not here.on_gpu:
-        return Goal(text, "not measured", f"no GPU here; the CPU beside itself: {note}")
-    return Goal(text, "yes" if holds else "no", note)
+    return here.judged(text, worst <= GOAL, f"at most {worst:.2g}")

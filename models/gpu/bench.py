@@ -1,8 +1,7 @@
 """How long something takes, and where: the device that is checked, and runs of a model on it in each of the ways."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -10,12 +9,13 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
+from models.gpu.findings import Goal
 from service.engine.gpu.host import HostMemory
 from service.engine.gpu.memory import CudaMemory, Memory, Resident
+from service.engine.gpu.sized import Way, ways
 from service.engine.gpu.staging import Row, Runs, Staging
 from service.engine.runtime.device import Device
 from service.engine.runtime.precision import Precision, opened
-from service.engine.runtime.session import NO_GRAPH, Session
 
 REPOSITORY = Path("models/repository")
 WARM_UP = 3
@@ -52,6 +52,16 @@ class Here:
     def on_gpu(self) -> bool:
         return self.device.kind == "cuda"
 
+    def judged(self, text: str, holds: bool, note: str) -> Goal:
+        """A goal of the GPU's, of which a CPU can say nothing.
+
+        Args:
+            note: what was measured.
+        """
+        if not self.on_gpu:
+            return Goal(text, "not measured", f"no GPU here; on the CPU: {note}")
+        return Goal(text, "yes" if holds else "no", note)
+
 
 def models() -> dict[str, bytes]:
     """The served models' files, by name."""
@@ -71,27 +81,14 @@ def timed(run: Callable[[], object], seconds: float) -> float:
     return median(times)
 
 
-def row_of(session: Session) -> tuple[list[Row], list[Row]]:
-    """A row of each input and output of a CNN."""
-    inputs, outputs = (
-        [Row(s.name, np.dtype(np.float32), tuple(d or 1 for d in (s.shape or ())[1:])) for s in specs]
-        for specs in (session.inputs, session.outputs)
-    )
-    return inputs, outputs
-
-
-@contextmanager
-def ways(content: bytes, here: Here, rows: int, precision: Precision) -> Iterator[dict[str, Runs]]:
+def runs(content: bytes, here: Here, rows: int, precision: Precision) -> dict[Way, Runs]:
     """Runs of a CNN with so many rows, by how they are made."""
     session, _ = opened(content, here.device, precision, "model", captures=True)
-    staging = Staging(*row_of(session), rows, Resident(here.memory))
-    found: dict[str, Runs] = {
-        "plain": lambda feeds, _: session.run(feeds),
-        "bound": staging.runs(session, rows, NO_GRAPH),
-    }
-    if session.captures:
-        found["graph"] = staging.runs(session, rows, 1)
-    yield found
+    inputs, outputs = (
+        [Row(spec.name, np.dtype(np.float32), tuple(d or 1 for d in (spec.shape or ())[1:])) for spec in specs]
+        for specs in (session.inputs, session.outputs)
+    )
+    return ways(session, Staging(inputs, outputs, rows, Resident(here.memory)), rows, graph=1)
 
 
 def images(rows: int) -> NDArray[np.float32]:

@@ -11,7 +11,6 @@ import httpx2
 from models.client import running
 from models.gpu.bench import Here
 from models.gpu.findings import Findings
-from models.gpu.serving import _set
 from service.engine.gpu.driver import gpu
 from service.engine.runtime.words import runtime_version
 
@@ -40,7 +39,7 @@ def of_machine(here: Here, findings: Findings) -> None:
 def of_memory(here: Here, findings: Findings) -> None:
     """Before and after the service has loaded and tried all models."""
     before = gpu()
-    with _set({"ACTSERVE_DEVICE": here.device.kind, "ACTSERVE_WORKERS": "1"}), running() as url:
+    with running({"ACTSERVE_DEVICE": here.device.kind, "ACTSERVE_WORKERS": "1"}) as url:
         after = gpu()
         text = httpx2.get(f"{url}/metrics", trust_env=False).text
         device = httpx2.get(f"{url}/v1/device", trust_env=False).json()

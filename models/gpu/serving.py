@@ -1,11 +1,9 @@
 """How fast the service is on the device: binary requests of several sizes, with one worker process and several."""
 
 import multiprocessing
-import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from multiprocessing.synchronize import Barrier
 from urllib.parse import urlsplit
@@ -13,8 +11,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from models.client import running
-from models.gpu.bench import Here, images, models, timed, ways
-from models.gpu.findings import Findings, Goal, Verdict
+from models.gpu.bench import Here, images, models, runs, timed
+from models.gpu.findings import Findings
 from models.gpu.speed import MODEL, ROWS
 from service.engine.gpu.driver import gpu
 
@@ -32,13 +30,13 @@ def of_requests(here: Here, findings: Findings) -> None:
     content = models()[MODEL]
     raw = {}
     for rows in ROWS:
-        with ways(content, here, rows, "float32") as runs:
-            raw[rows] = rows / timed(partial(runs["plain"], {"image": images(rows)}, rows), here.seconds)
+        plain = runs(content, here, rows, "float32")["plain"]
+        raw[rows] = rows / timed(partial(plain, {"image": images(rows)}, rows), here.seconds)
     settings: list[Mapping[str, str]] = [{"ACTSERVE_WORKERS": str(workers)} for workers in WORKERS]
-    settings += [{"ACTSERVE_WORKERS": "1", "ACTSERVE_GPU_RUNS": runs} for runs in ("bound", "plain") if here.on_gpu]
+    settings += [{"ACTSERVE_WORKERS": "1", "ACTSERVE_GPU_RUNS": way} for way in ("bound", "plain") if here.on_gpu]
     best, memory = 0.0, 0
     for chosen in settings:
-        with _set({"ACTSERVE_DEVICE": here.device.kind, "ACTSERVE_REQUEST_LOG": "false", **chosen}), running() as url:
+        with running({"ACTSERVE_DEVICE": here.device.kind, "ACTSERVE_REQUEST_LOG": "false", **chosen}) as url:
             for rows in ROWS:
                 rate = measured(url, rows, here.seconds)
                 found = gpu()
@@ -56,25 +54,7 @@ def of_requests(here: Here, findings: Findings) -> None:
     findings.facts["memory of the GPU at most, MiB"] = str(memory) if memory else "no GPU here"
     findings.facts["load"] = f"{CLIENTS} connections, V2 binary requests to {MODEL}"
     text = f"{GOAL_ROWS} rows a request: at least {GOAL} of ONNX Runtime alone on the same device"
-    verdict: Verdict = "not measured" if not here.on_gpu else "yes" if best >= GOAL else "no"
-    findings.goals.append(
-        Goal(text, verdict, f"{best:.2f} at best{'' if here.on_gpu else ', on the CPU; no GPU here'}")
-    )
-
-
-@contextmanager
-def _set(variables: Mapping[str, str]) -> Iterator[None]:
-    """In the environment, which a service that is started takes over."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    findings.goals.append(here.judged(text, best >= GOAL, f"{best:.2f} at best"))
 
 
 def measured(url: str, rows: int, seconds: float) -> float:

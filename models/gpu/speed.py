@@ -4,8 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from models.gpu.bench import Here, images, models, timed, ways
-from models.gpu.findings import Findings, Goal, Verdict
+from models.gpu.bench import Here, images, models, runs, timed
+from models.gpu.findings import Findings
 from service.activations.catalogue import ACTIVATIONS
 from service.activations.graphs import build
 from service.engine.gpu.memory import Block
@@ -33,9 +33,8 @@ def of_model(here: Here, findings: Findings) -> None:
                 "bound": None,
                 "graph": None,
             }
-            with ways(content, here, rows, precision) as runs:
-                for way, run in runs.items():
-                    line[way] = round(rows / timed(partial(run, feeds, rows), here.seconds))
+            for way, run in runs(content, here, rows, precision).items():
+                line[way] = round(rows / timed(partial(run, feeds, rows), here.seconds))
             findings.table.append(line)
     findings.facts["figures"] = f"pictures a second of {MODEL}, to and from the host's memory, one run at a time"
     if not here.on_gpu:
@@ -63,8 +62,7 @@ def of_functions(here: Here, findings: Findings) -> None:
         slow += [name] if share < GOAL else []
     text = f"every function at {GOAL} of the speed of copying, or more"
     note = f"slower: {', '.join(slow)}" if slow else "all of them"
-    verdict: Verdict = "not measured" if not here.on_gpu else "no" if slow else "yes"
-    findings.goals.append(Goal(text, verdict, note if here.on_gpu else f"no GPU here; on the CPU {note}"))
+    findings.goals.append(here.judged(text, not slow, note))
 
 
 def _place(block: Block, count: int, elementwise: bool) -> Place:

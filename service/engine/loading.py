@@ -13,10 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
 
-import ml_dtypes
 import numpy as np
 
-from service.engine import folder
+from service.engine import folder, trying
 from service.engine.gpu.memory import Resident
 from service.engine.gpu.sized import Sized
 from service.engine.gpu.staging import Row
@@ -32,6 +31,8 @@ from service.errors import BadRequest, ModelUnavailable
 log = logging.getLogger("actserve.repository")
 
 TRIAL_ROWS = 3
+TOLERANCE = 1e-3
+"""Between a row alone and together with others, by the largest number."""
 TRIAL_LIMIT_S = 60.0
 """For a run at loading: a file may hold an endless loop."""
 MAX_TRIAL_ELEMENTS = 2**26
@@ -221,15 +222,10 @@ def _alone(feeds: Mapping[str, Tensor], fixed: int) -> Iterator[tuple[int, Feeds
 
 
 def _alike(outputs: Tensor, row: Tensor) -> bool:
-    """Whether each of the outputs is the row: exactly, or for floats but for another order of summation."""
+    """Whether each of the outputs is the row."""
     if outputs.ndim != row.ndim or outputs.shape[1:] != row.shape[1:]:
         return False
-    if row.dtype.kind in "biuO":
-        return bool(np.all(outputs == row))
-    tolerance = 1e-3 if row.dtype.itemsize > 2 else 3e-2
-    wanted, got = row.astype(np.float64), outputs.astype(np.float64)
-    scale = np.max(np.abs(wanted), initial=0.0, where=np.isfinite(wanted))
-    return np.allclose(got, wanted, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+    return trying.is_close(outputs, row, TOLERANCE)
 
 
 def _shape(port: Port) -> tuple[int, ...]:
@@ -265,10 +261,4 @@ def _zeros(port: Port) -> Tensor:
 
 
 def _numbers(port: Port, rows: int) -> Tensor:
-    """Rows that differ; whole numbers are 0 or 1, since they may be places in a table."""
-    random = np.random.default_rng(0)
-    shape = (rows, *_shape(port)[1:])
-    dtype = port.datatype.numpy
-    if dtype.kind == "f" or dtype == ml_dtypes.bfloat16:
-        return random.standard_normal(shape).astype(dtype)
-    return random.integers(0, 2, shape).astype(dtype)
+    return trying.numbers((rows, *_shape(port)[1:]), port.datatype.numpy)

@@ -10,6 +10,7 @@ import ctypes
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -137,8 +138,16 @@ class CudaMemory:
             raise DeviceFailed(f"{function}: {self._library.cudaGetErrorString(code).decode()}")
 
 
+@dataclass(slots=True)
+class _Kept:
+    """An array, and where it lies on the device once somebody has read it there."""
+
+    array: NDArray[Any]
+    block: Block | None = None
+
+
 class Resident:
-    """Arrays that are on the device already, for several models to read.
+    """Arrays that several models read: each is sent to the device once.
 
     Attributes:
         lane: the thread that the device is used in.
@@ -147,25 +156,26 @@ class Resident:
     def __init__(self, memory: Memory, lane: Lane = GPU) -> None:
         self.memory = memory
         self.lane = lane
-        self._blocks: dict[int, tuple[NDArray[Any], Block]] = {}
+        self._kept: dict[int, _Kept] = {}
 
     @contextmanager
     def keep(self, arrays: Iterable[NDArray[Any]]) -> Iterator[None]:
-        """Have these arrays on the device until the block ends."""
-        kept = self.lane.call(lambda: {id(array): (array, self._sent(array)) for array in arrays})
-        self._blocks |= kept
+        """Until the block ends have each of them on the device, from when it is first asked for."""
+        kept = {id(array): _Kept(array) for array in arrays}
+        self._kept |= kept
         try:
             yield
         finally:
             for key in kept:
-                del self._blocks[key]
-
-    def _sent(self, array: NDArray[Any]) -> Block:
-        block = self.memory.allocate(array.nbytes)
-        self.memory.to_device(block, np.ascontiguousarray(array))
-        return block
+                del self._kept[key]
 
     def of(self, array: NDArray[Any]) -> Block | None:
-        """Where this array, and no copy of it, lies on the device; None if it is not there."""
-        found = self._blocks.get(id(array))
-        return found[1] if found else None
+        """Where this array, and no copy of it, lies on the device; None if it is not kept. Called in the lane."""
+        kept = self._kept.get(id(array))
+        if kept is None:
+            return None
+        if kept.block is None:
+            block = self.memory.allocate(array.nbytes)
+            self.memory.to_device(block, np.ascontiguousarray(array))
+            kept.block = block
+        return kept.block

@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from service.engine import trying
 from service.engine.gpu.memory import Resident
 from service.engine.gpu.staging import Row, Runs, Staging
 from service.engine.runtime.session import NO_GRAPH, Session, Tensor
@@ -88,12 +89,7 @@ class Sized:
     def _prepare(self, found: Sequence[int], staging: Staging, wanted: str) -> None:
         session = self._session
         for graph, size in enumerate(found, start=1):
-            candidates: dict[Way, Runs] = {
-                "plain": _plain(session, size),
-                "bound": staging.runs(session, size, NO_GRAPH),
-            }
-            if session.captures:
-                candidates["graph"] = staging.runs(session, size, graph)
+            candidates = ways(session, staging, size, graph)
             way = self._fastest(size, candidates, wanted)
             self.ways[size], self._runs[size] = way, candidates[way]
 
@@ -109,7 +105,7 @@ class Sized:
         return self._lane.call(lambda: self._runs[size](feeds, rows)), size
 
     def _fastest(self, size: int, candidates: Mapping[Way, Runs], chosen: str) -> Way:
-        feeds = {row.name: _numbers(row, size) for row in self._inputs}
+        feeds = {row.name: trying.numbers((size, *row.shape), row.dtype) for row in self._inputs}
         wanted = candidates["plain"](feeds, size)
         times: dict[Way, int] = {}
         for way, runs in candidates.items():
@@ -132,9 +128,21 @@ class Sized:
             started = self._clock()
             outputs = runs(feeds, rows)
             times.append(self._clock() - started)
-            if not _alike(outputs, wanted):
+            if not all(trying.is_close(outputs[name], array, TOLERANCE) for name, array in wanted.items()):
                 return None
         return min(times)
+
+
+def ways(session: Session, staging: Staging, size: int, graph: int) -> dict[Way, Runs]:
+    """Every way in which a session can be run with so many rows.
+
+    Args:
+        graph: as `Session.bind`.
+    """
+    found: dict[Way, Runs] = {"plain": _plain(session, size), "bound": staging.runs(session, size, NO_GRAPH)}
+    if session.captures:
+        found["graph"] = staging.runs(session, size, graph)
+    return found
 
 
 def _plain(session: Session, size: int) -> Runs:
@@ -151,24 +159,3 @@ def _filled_up(array: Tensor, rows: int) -> Tensor:
     filled = np.zeros((rows, *array.shape[1:]), array.dtype)
     filled[: len(array)] = array
     return filled
-
-
-def _numbers(row: Row, rows: int) -> Tensor:
-    """Whole numbers are 0 or 1, since they may be places in a table."""
-    random = np.random.default_rng(0)
-    shape = (rows, *row.shape)
-    if row.dtype.kind == "f":
-        return random.standard_normal(shape).astype(row.dtype)
-    return random.integers(0, 2, shape).astype(row.dtype)
-
-
-def _alike(outputs: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> bool:
-    return all(_is_close(outputs[name], array) for name, array in wanted.items())
-
-
-def _is_close(got: Tensor, wanted: Tensor) -> bool:
-    if wanted.dtype.kind != "f":
-        return bool(np.array_equal(got, wanted))
-    scale = float(np.max(np.abs(wanted), initial=0.0, where=np.isfinite(wanted)))
-    tolerance = TOLERANCE if wanted.dtype.itemsize > 2 else 3e-2
-    return np.allclose(got, wanted, rtol=tolerance, atol=tolerance * scale, equal_nan=True)

@@ -81,13 +81,11 @@ class Session:
             ModelUnavailable: ONNX Runtime refuses the model, or put it elsewhere than on the device; says why.
         """
         if device.kind == "cuda":
-            return GPU.call(lambda: cls._load(model, device, threads, keeps_memory, captures, GPU))
-        return cls._load(model, device, threads, keeps_memory, captures, None)
+            return GPU.call(lambda: cls._load(model, device, threads, keeps_memory, captures))
+        return cls._load(model, device, threads, keeps_memory, captures)
 
     @classmethod
-    def _load(
-        cls, model: bytes, device: Device, threads: int, keeps_memory: bool, captures: bool, lane: Lane | None
-    ) -> "Session":
+    def _load(cls, model: bytes, device: Device, threads: int, keeps_memory: bool, captures: bool) -> "Session":
         options = session_options(threads)
         options.enable_cpu_mem_arena = keeps_memory
         session, captures = _created(model, options, device, captures)
@@ -110,7 +108,7 @@ class Session:
             placement=placement,
             provider=who_runs(device.provider, placement),
             captures=captures,
-            _lane=lane,
+            _lane=GPU if device.kind == "cuda" else None,
             _session=session,
             _has_bfloat16=BFLOAT16 in types,
         )
@@ -162,7 +160,7 @@ class Session:
     ) -> Callable[[], None]:
         """A run that reads its inputs from fixed places in a device's memory, and writes its outputs to others.
 
-        The places must stay; one such run at a time, on a GPU in `GPU`'s thread.
+        The places must stay; one such run at a time.
 
         Args:
             device: whose memory it is, `cuda` or `cpu`.
@@ -189,7 +187,8 @@ class Session:
                 RUNS.end(options)
             RUNS.device_failures = 0
 
-        return run
+        lane = self._lane
+        return run if lane is None else lambda: lane.call(run)
 
     def _numbered(self, graph: int) -> ort.RunOptions:
         """Options of one run: to stop one must not stop another."""

@@ -4,7 +4,6 @@ ONNX Runtime binds memory of the host as it does a GPU's, so all but the GPU its
 """
 
 import ctypes
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,7 +19,7 @@ from service.engine.gpu.staging import Row
 from service.engine.runtime.device import Device
 from service.engine.runtime.session import NO_GRAPH, Place, Session
 from service.errors import DeviceFailed, ModelFailed
-from tests.engine.making import node, plain, serialised
+from tests.engine.making import in_threads, node, plain, serialised
 
 ROW = np.dtype(np.float32)
 INPUT, OUTPUT = [Row("x", ROW, (3,))], [Row("y", ROW, (3,))]
@@ -116,6 +115,7 @@ def test_an_array_that_is_on_the_device_is_not_sent_again() -> None:
     runs = Sized(real(), INPUT, OUTPUT, 4, resident, clock=Ticking(2, 1))
     array = x(3)
     with resident.keep([array]):
+        runs.run({"x": array}, 3)
         memory.copies.clear()
         kept, _ = runs.run({"x": array}, 3)
         copied, _ = runs.run({"x": array.copy()}, 3)
@@ -142,11 +142,7 @@ def test_many_threads_get_their_own_rows() -> None:
             if not np.array_equal(runs.run({"x": sent}, rows)[0]["y"], sent + 1):
                 wrong.append(seed)
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    in_threads(work)
     assert not wrong
 
 
