@@ -9,10 +9,9 @@ from pathlib import Path
 
 from loadtests.local import machine, pages
 from loadtests.local.servers import ROOT, ServerFailed
-from loadtests.peers import compare, environments, isolation, report, wrk
+from loadtests.peers import compare, environments, isolation, report, wrk, yardstick
 from loadtests.peers.measuring import Options, Results, say
 from loadtests.peers.peers import IN_PYTHON, TRITON
-from loadtests.peers.works import PACKAGED
 from loadtests.peers.wrk import LoadFailed
 
 PEERS = (TRITON, *IN_PYTHON)
@@ -38,7 +37,7 @@ def main() -> None:
     load = machine.load()
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         options = Options(
-            arguments.model,
+            arguments.model or yardstick.write(Path(folder) / "yardstick.onnx"),
             arguments.seconds or (2 if arguments.quick else 5),
             arguments.pairs,
             arguments.workers,
@@ -54,11 +53,9 @@ def main() -> None:
 
 
 def _print(results: Results, options: Options, arguments: argparse.Namespace, load: float) -> None:
-    inside = options.model.resolve().is_relative_to(ROOT)  # another folder's name is nobody's business
-    model = options.model.resolve().relative_to(ROOT) if inside else options.model.name
     how = (
-        f"`{model}`; {options.pairs} pairs of {options.seconds} s each, alternated; {options.workers} processes or "
-        f"instances of one thread each; `wrk -t1` on the same cores; load of the machine before: {load:.1f}"
+        f"{_name(arguments.model)}; {options.pairs} pairs of {options.seconds} s each, alternated; {options.workers} "
+        f"processes or instances of one thread each; `wrk -t1` on the same cores; load before: {load:.1f}"
     )
     command = " ".join(["python -m loadtests.peers", *sys.argv[1:]])
     today = datetime.datetime.now(datetime.UTC).date()
@@ -73,10 +70,18 @@ def _print(results: Results, options: Options, arguments: argparse.Namespace, lo
         pages.write(arguments.summary, report.summary_table(results.ratios), report.SUMMARY)
 
 
+def _name(model: Path | None) -> str:
+    """Another folder's name is nobody's business."""
+    if model is None:
+        return "the CNN of `loadtests/peers/yardstick.py`"
+    inside = model.resolve().is_relative_to(ROOT)
+    return f"`{model.resolve().relative_to(ROOT) if inside else model.name}`"
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m loadtests.peers", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="ours against ONNX Runtime alone, in a minute")
-    parser.add_argument("--model", type=Path, default=PACKAGED, help="ONNX file, served by all")
+    parser.add_argument("--model", type=Path, help="ONNX file, served by all, in place of the harness's own")
     parser.add_argument("--seconds", type=int, help="of one measurement (5; with --quick 2)")
     parser.add_argument("--pairs", type=int, default=5, help="of measurements in each row")
     parser.add_argument("--workers", type=int, default=machine.cores(), help="processes of each server (the cores)")
