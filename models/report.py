@@ -20,7 +20,6 @@ REPOSITORY = Path("models/repository")
 PAGES = (Path("README.md"), Path("docs/models.md"))
 
 Card: TypeAlias = Mapping[str, Any]
-MISSING = "–"
 
 
 def cards(repository: Path) -> dict[str, Card]:
@@ -41,11 +40,15 @@ def claims(evidence: Path) -> list[Mapping[str, Any]]:
 
 
 def accuracies(found: Mapping[str, Card]) -> Iterator[str]:
-    """One row: a column a network, the best first."""
-    ranked = sorted(found.items(), key=lambda item: -item[1]["validation_accuracy"])
-    yield _row(name for name, _ in ranked)
+    """One row: a column a network, the best first; those of two classes last, whose task is easier."""
+    ranked = sorted(found.items(), key=lambda item: (_classes(item[1]) == 2, -item[1]["validation_accuracy"]))
+    yield _row(f"{name} (two classes)" if _classes(card) == 2 else name for name, card in ranked)
     yield _row("---" for _ in ranked)
     yield _row(f"{100 * card['validation_accuracy']:.1f} %" for _, card in ranked)
+
+
+def _classes(card: Card) -> int:
+    return len(card["confusion_matrix"])
 
 
 def networks(found: Mapping[str, Card]) -> Iterator[str]:
@@ -53,20 +56,11 @@ def networks(found: Mapping[str, Card]) -> Iterator[str]:
     yield _row(("model", "accuracy", "ECE as trained", "ECE as served", "its floor", "NLL", "temperature", "epochs"))
     yield _row(["---"] * 8)
     for name, card in found.items():
-        calibration = card.get("calibration")
-        before, after = (calibration or {}).get("before"), (calibration or {}).get("after")
-        yield _row(
-            (
-                name,
-                f"{100 * card['validation_accuracy']:.2f} %",
-                MISSING if before is None else f"{100 * before['ece']:.2f} %",
-                MISSING if after is None else f"{100 * after['ece']:.2f} %",
-                MISSING if after is None else f"{100 * after['ece_floor_95']:.2f} %",
-                MISSING if after is None else f"{after['nll']:.3f}",
-                MISSING if calibration is None else f"{calibration['temperature']:.2f}",
-                str(card["epochs"]),
-            )
-        )
+        calibration = card["calibration"]
+        before, after = calibration["before"], calibration["after"]
+        shares = (card["validation_accuracy"], before["ece"], after["ece"], after["ece_floor_95"])
+        numbers = (f"{after['nll']:.3f}", f"{calibration['temperature']:.2f}", str(card["epochs"]))
+        yield _row((name, *(f"{100 * share:.2f} %" for share in shares), *numbers))
 
 
 def swaps(evidence: Path) -> Iterator[str]:

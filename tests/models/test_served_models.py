@@ -1,6 +1,8 @@
 """The committed CNNs are what they are said to be, and see what is in a picture."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,7 +18,6 @@ from service.wire import images
 
 SAMPLES = Path(__file__).parent.parent.parent / "service" / "web" / "samples"
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-HIDDEN = ("relu", "leaky_relu", "elu", "swish", "tanh", "sigmoid", "softmax", "identity")
 OPERATORS = {
     "relu": {"Relu"},
     "leaky_relu": {"LeakyRelu"},
@@ -26,7 +27,10 @@ OPERATORS = {
     "sigmoid": {"Sigmoid"},
     "softmax": {"Softmax"},
     "identity": {"Identity"},
+    "gelu": {"Erf", "Add", "Mul"},
+    "mish": {"Softplus", "Tanh", "Mul"},
 }
+"""Of each hidden activation, in operator set 17."""
 MODELS = {m.name: m for m in repository.load(PACKAGED_REPOSITORY, Device.cpu(), threads=1).models()}
 EACH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
@@ -41,69 +45,104 @@ def file(model: Model) -> onnx.ModelProto:
     return onnx.load(PACKAGED_REPOSITORY / model.name / str(model.version) / FILE)
 
 
-def test_there_is_one_for_every_hidden_activation_of_the_article() -> None:
-    assert {f"cnn-{name}" for name in HIDDEN} == set(MODELS)
+def cards(model: Model) -> Mapping[str, Any]:
+    assert model.description.card is not None
+    return model.description.card
+
+
+def binary(model: Model) -> bool:
+    return model.description.kind == "binary_classifier"
+
+
+def test_there_is_one_for_every_hidden_activation_and_one_of_two_classes() -> None:
+    assert {*(f"cnn-{name}" for name in OPERATORS), "binary-relu"} == set(MODELS)
+
+
+def test_all_were_trained_alike() -> None:
+    """Two recipes differ in the learning rate that was chosen, and in nothing else."""
+    recipes = [cards(model)["recipe"] | {"peak_learning_rate": 0} for model in MODELS.values()]
+    assert all(recipe == recipes[0] for recipe in recipes)
+    assert {cards(model)["epochs"] for model in MODELS.values()} == {recipes[0]["epochs"]}
+    assert len({cards(model)["data"]["train"]["sha256"] for model in MODELS.values()}) == 1
 
 
 @EACH
 def test_the_activation_is_the_only_nonlinearity(model: Model) -> None:
     """Convolutions, the activation, the mean, a linear layer; softmax at the end. No pooling by maximum."""
-    activation = str(model.description.activation)
+    activation, head = str(model.description.activation), "Sigmoid" if binary(model) else "Softmax"
     linear = {"Conv", "GlobalAveragePool", "Flatten", "Gemm", "Identity"}
     operators = [node.op_type for node in file(model).graph.node]
 
-    assert set(operators) - linear == (OPERATORS[activation] | {"Softmax"}) - linear
+    assert set(operators) - linear == (OPERATORS[activation] | {"Mul", head}) - linear
     assert operators.count("Conv") == 7
-    assert operators.count("Softmax") == (8 if activation == "softmax" else 1)
+    assert operators.count(head) == (8 if head in OPERATORS[activation] else 1)
 
 
 @EACH
 def test_the_file_is_small_and_old_runtimes_read_it(model: Model) -> None:
     proto = file(model)
     weights = sum(numpy_helper.to_array(tensor).size for tensor in proto.graph.initializer)
-    assert model.description.card is not None
+    scalars = sum(numpy_helper.to_array(tensor).ndim == 0 for tensor in proto.graph.initializer)  # of the activation
 
-    assert weights == model.description.card["parameters"] <= 300_000
+    assert weights - scalars == cards(model)["parameters"] <= 300_000
     assert (proto.opset_import[0].version, proto.ir_version) == (17, 8)
 
 
 @EACH
 def test_the_file_describes_itself(model: Model) -> None:
-    about = model.description
-    assert about.kind == "classifier"
-    assert f"cnn-{about.activation}" == model.name
-    assert about.labels == LABELS
+    about, card = model.description, cards(model)
+    assert about.kind == ("binary_classifier" if model.name == "binary-relu" else "classifier")
+    assert model.name == f"{'binary' if binary(model) else 'cnn'}-{about.activation}"
+    assert about.labels == (("vehicle", "animal") if binary(model) else LABELS)
     assert about.preprocessing is not None
     assert (about.preprocessing.height, about.preprocessing.width) == (32, 32)
-    assert about.card is not None
-    assert {"data", "recipe", "seeds", "epochs", "validation_accuracy", "date", "versions"} <= set(about.card)
-    assert about.card["largest_difference_from_pytorch"] <= 1e-5
-    assert about.card["data"]["train"]["images"] == 50_000
+    assert {"data", "recipe", "seeds", "epochs", "learning_rates", "macs", "device", "date", "versions"} <= set(card)
+    assert card["largest_difference_from_pytorch"] <= 1e-5
+    assert {name: split["images"] for name, split in card["data"].items() if name != "name"} == {
+        "train": 47_500,
+        "held_out": 2_500,
+        "validation": 5_000,
+    }
+
+
+@EACH
+def test_the_cards_numbers_fit_each_other(model: Model) -> None:
+    card = cards(model)
+    confusion = np.array(card["confusion_matrix"])
+    assert confusion.sum() == 5_000
+    assert confusion.trace() / 5_000 == card["validation_accuracy"]
+    assert card["accuracy_by_seed"][str(card["seeds"][0])] == card["validation_accuracy"]
+    assert {"ece", "ece_floor_95", "nll", "brier"} <= set(card["calibration"]["after"])
+    assert card["calibration"]["after"]["nll"] < card["calibration"]["before"]["nll"]
 
 
 @EACH
 def test_it_sees_what_is_in_the_samples(model: Model) -> None:
     """Ten pictures, one a class. Chance would get one right; the affine map is no better than 40 % in general."""
-    assert model.description.labels is not None
-    batch = np.stack([sample(model, name) for name in model.description.labels])
-    right = int((model.run({"image": batch})["probabilities"].argmax(axis=1) == np.arange(10)).sum())
-
-    assert right >= (4 if model.name == "cnn-identity" else 8)
+    batch, classes = np.stack([sample(model, name) for name in LABELS]), np.arange(10)
+    probabilities = model.run({"image": batch})["probabilities"]
+    if binary(model):
+        vehicles = np.isin(LABELS, ["airplane", "automobile", "ship", "truck"])
+        assert int(((probabilities[:, 0] < 0.5) == vehicles).sum()) >= 9
+    else:
+        right = int((probabilities.argmax(axis=1) == classes).sum())
+        assert right >= (4 if model.name == "cnn-identity" else 8)
 
 
 @EACH
-def test_probabilities_are_the_softmax_of_the_logits(model: Model) -> None:
+def test_probabilities_are_those_of_the_logits_at_the_cards_temperature(model: Model) -> None:
     out = model.run({"image": sample(model, "cat")[None]})
-    powers = np.exp(out["logits"].astype(np.float64) - out["logits"].max())
+    scaled = out["logits"].astype(np.float64) / cards(model)["calibration"]["temperature"]
+    powers = np.exp(scaled - scaled.max())
+    expected = 1 / (1 + np.exp(-scaled)) if binary(model) else powers / powers.sum()
 
-    np.testing.assert_allclose(out["probabilities"], powers / powers.sum(), atol=1e-6)
+    np.testing.assert_allclose(out["probabilities"], expected, atol=1e-6)
 
 
 @EACH
 def test_a_batch_answers_like_its_pictures_one_by_one(model: Model) -> None:
     """To 1e-5 of the largest logit: ONNX Runtime may choose another way of summing for another batch size."""
-    assert model.description.labels is not None
-    batch = np.stack([sample(model, name) for name in model.description.labels])
+    batch = np.stack([sample(model, name) for name in LABELS])
     whole = model.run({"image": batch})["logits"]
     singles = np.concatenate([model.run({"image": picture[None]})["logits"] for picture in batch])
 
