@@ -1,6 +1,6 @@
 // The room that asks every CNN about one picture.
 
-import { curlPicture, latest, postPicture, showCurl } from "./api.js";
+import { curlPicture, getOnce, latest, postPicture, showCurl } from "./api.js";
 import { byId, el, percent } from "./dom.js";
 import { drawChoice, picture, sampleName, useSample } from "./pictures.js";
 import { write } from "./state.js";
@@ -24,17 +24,22 @@ function refresh() {
 const asked = latest(async (signal) => {
   const chosen = await picture(signal);
   showCurl(byId("c-curl"), curlPicture(PATH, chosen));
-  const answer = await postPicture(PATH, chosen, signal);
+  const [answer, { models }] = await Promise.all([postPicture(PATH, chosen, signal), getOnce("/v1/models")]);
   if (signal.aborted) return;
   const votes = answer.agreement[0] ?? [];
-  drawAgreement(votes, answer.results.length);
-  byId("c-results").replaceChildren(...answer.results.map((result) => card(result, votes[0]?.label)));
+  const labels = new Map(models.map((model) => [model.name, model.labels ?? []]));
+  const knows = (result, label) => labels.get(result.model)?.includes(label) ?? true; // a model that is new
+  drawAgreement(votes, (label) => answer.results.filter((result) => knows(result, label)).length);
+  const majority = votes[0]?.label;
+  byId("c-results").replaceChildren(
+    ...answer.results.map((result) => card(result, knows(result, majority) ? majority : null)));
 });
 
-function drawAgreement(votes, models) {
+/** Who says what, of those whose classes it is one of. */
+function drawAgreement(votes, count) {
   byId("c-agreement").replaceChildren(el("ul", { class: "votes" }, ...votes.map((vote) =>
     el("li", {},
-      el("strong", {}, `${vote.models.length} ${t("with")} ${models} ${t("models")} `,
+      el("strong", {}, `${vote.models.length} ${t("with")} ${count(vote.label)} ${t("models")} `,
         `${t(vote.models.length === 1 ? "sees" : "see")} `, el("span", { lang: "en" }, vote.label)),
       ": ", vote.models.join(", ")))));
 }
@@ -52,13 +57,14 @@ export function bars(prediction) {
   return el("ol", { class: "bars", "aria-label": t("probability") }, ...rows);
 }
 
+/** A model's answer; it agrees with the majority or not, unless it does not know that class: `majority` is null then. */
 function card(result, majority) {
   const [first] = result.predictions;
-  const agrees = first.label === majority;
-  return el("article", { class: `tile ${agrees ? "agrees" : "differs"}` },
+  const mark = majority === null ? "" : first.label === majority ? "agrees" : "differs";
+  return el("article", { class: `tile ${mark}` },
     el("h3", {}, result.model),
     el("p", { class: "big" }, el("span", { lang: "en" }, first.label), " ",
-      el("span", { class: "tag" }, agrees ? `✓ ${t("agrees")}` : `≠ ${t("differs")}`)),
+      el("span", { class: "tag" }, { agrees: `✓ ${t("agrees")}`, differs: `≠ ${t("differs")}` }[mark] ?? "")),
     bars(first),
     el("p", { class: "quiet" }, `${t("took")}: ${result.compute_ms} ms`));
 }

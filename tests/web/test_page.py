@@ -191,13 +191,22 @@ def test_every_cnn_looks_at_a_sample(browser: Browser, address: str, width: int)
         page.get_by_role("button", name="ship").click()
         settled(page)
 
-        expect(page.locator("#c-results article")).to_have_count(8)
-        expect(page.locator("#c-results .bars li")).to_have_count(40)
-        expect(page.locator("#c-agreement")).to_contain_text("say ship")
+        expect(page.locator("#c-results article")).to_have_count(11)
+        expect(page.locator("#c-results .bars li")).to_have_count(10 * 5 + 2)
+        expect(page.locator("#c-agreement")).to_contain_text("of 10 models say ship")
         expect(page.locator("#c-results")).to_contain_text(re.compile(r"Time of the run: [\d.]+ ms"))
         expect(page.get_by_role("button", name="ship")).to_be_focused()
         expect(page.get_by_role("button", name="ship")).to_have_attribute("aria-pressed", "true")
         assert hash_of(page) == "#compare?sample=ship"
+
+
+def test_who_does_not_know_a_class_neither_agrees_nor_differs(browser: Browser, address: str) -> None:
+    with visiting(browser, address) as page:
+        go(page, address, "#compare?sample=ship")
+        two = page.locator("#c-results article").filter(has_text="binary-relu")
+
+        expect(two.locator(".big")).to_have_text(re.compile(r"vehicle\s*"))
+        expect(page.locator("#c-agreement")).to_contain_text("1 of 1 models says vehicle")
 
 
 @pytest.mark.parametrize("width", [NARROW, WIDE])
