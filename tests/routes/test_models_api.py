@@ -128,9 +128,10 @@ def test_top_k_ranks_the_classes(client: TestClient, horse: bytes, query: str, c
     assert prediction["top"][0] == {key: prediction[key] for key in ("label", "index", "probability")}
 
 
-def test_probabilities_are_the_softmax_of_the_logits(client: TestClient, horse: bytes) -> None:
+def test_probabilities_are_the_softmax_of_the_logits_at_the_cards_temperature(client: TestClient, horse: bytes) -> None:
     prediction = only(send(client, PREDICT, horse, JPEG))
-    logits = numbers(prediction["logits"])
+    card = answered(client.get("/v1/models/cnn-relu"))["card"]
+    logits = numbers(prediction["logits"]) / card["calibration"]["temperature"]
     wanted = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
     # Logits near 10 carry an error of 1e-6 in float32, and a probability that error relatively.
     np.testing.assert_allclose(prediction["probabilities"], wanted, rtol=1e-5)
