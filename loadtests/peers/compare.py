@@ -66,7 +66,8 @@ def _named(reasons: dict[str, str], what: str) -> Iterator[None]:
 def _ours(run: Measuring, works: list[Work]) -> Iterator[Server]:
     port, options = free_port(), run.options
     repository = ours.repository(options.folder / "repository", options.model)
-    with run.serving(service.command(port, workers=options.workers, repository=repository), port, "ours") as server:
+    settings = {"workers": options.workers, "repository": repository, "request_log": False}  # nor have the others one
+    with run.serving(service.command(port, **settings), port, "ours") as server:
         run.ready(server, works)
         yield server
 

@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.errors import BadRequest
@@ -33,6 +33,7 @@ def is_refused(body: bytes | bytearray | memoryview, limit: int) -> bool:
 
 
 @given(VALUES, st.integers(0, 4))
+@example(["]", []], 1)
 def test_what_is_deeper_is_refused_and_nothing_else(value: object, limit: int) -> None:
     body = json.dumps(value).encode()
     for form in (body, bytearray(body), memoryview(body)):
@@ -47,8 +48,11 @@ def test_what_is_deeper_is_refused_and_nothing_else(value: object, limit: int) -
         b'{"a":' * 100_000,
         b'{"b": "' + b"\\\\" * 1000 + b'", "a": ' + b"[" * 65,
         b'"' + b'\\"' * 1000 + b'"' + b"[" * 65,
+        b'["' + b"]" * 1000 + b'",' + b"[" * 65,
+        b'["' + b"]" * 2**18 + b'",' + b"[" * 65,
+        b'{"}": 1, "a": ' + b"[" * 65,
     ],
-    ids=range(5),
+    ids=range(8),
 )
 def test_hostile_nesting_is_refused_before_it_is_parsed(body: bytes) -> None:
     with pytest.raises(BadRequest, match="the JSON is nested more than 64 levels deep"):
