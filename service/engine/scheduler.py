@@ -27,7 +27,7 @@ from service.engine.runtime.session import Tensor
 
 T = TypeVar("T")
 
-SHORT_RUN_NS = 5_000_000
+SHORT_RUN_NS = 10_000_000
 """A run that is expected to take less is made in the event loop, on the CPU: the processor would be as busy with it in
 a thread. On a GPU it only waits for the run, and the loop has better to do."""
 
