@@ -28,6 +28,7 @@ class Caller:
         deadline_ns: until when that is, by `time.perf_counter_ns`, which neither the wall clock nor a setting of it
             moves; `NEVER` for ever.
         begun: whether work for it has.
+        waited_ns: how long it waited for that, once all of it was here.
         on_arrival: called once it has sent everything, and None from then on.
     """
 
@@ -35,6 +36,7 @@ class Caller:
     limit_ns: int = 0
     deadline_ns: int = NEVER
     begun: bool = False
+    waited_ns: int = 0
     on_arrival: Callable[[], object] | None = None
 
     def check(self) -> None:

@@ -52,6 +52,7 @@ class Scheduler:
     async def work(self, call: Callable[[], T], *, short: bool) -> T:
         """Call here, or in a thread."""
         if not short:
+            callers.current().begun = True
             return await self.pool.run(call)
         await self.turn()
         started = time.perf_counter_ns()
@@ -74,7 +75,9 @@ class Scheduler:
             return
         place = asyncio.get_running_loop().create_future()
         self._line.append(place)
+        since = time.perf_counter_ns()
         await place
+        caller.waited_ns = time.perf_counter_ns() - since
         caller.check()
 
     def spent(self, ns: int) -> None:

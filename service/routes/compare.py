@@ -12,6 +12,7 @@ from starlette.responses import Response
 from service.activations.activation import Activation as Function
 from service.activations.activation import Values
 from service.activations.catalogue import ACTIVATIONS, find
+from service.engine import callers
 from service.engine.model import Execution, Model
 from service.engine.runtime.session import Tensor
 from service.errors import BadRequest, PayloadTooLarge, quoted
@@ -60,7 +61,7 @@ async def compare_models(
     sent = await Sent.receive(request, services.settings)
     started = time.perf_counter_ns()
     feeds = await _shared_feeds(chosen, sent, services)
-    decode_ns = time.perf_counter_ns() - started
+    decode_ns = time.perf_counter_ns() - started - callers.current().waited_ns
     with _resident(feeds, services):
         answers = await asyncio.gather(
             *(seen(model, of_model, top_k, services, decode_ns) for model, of_model in zip(chosen, feeds, strict=True))

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from service.engine import callers
 from service.engine.model import Execution
 from service.engine.runtime.session import Tensor
 from service.engine.scheduler import Scheduler
@@ -124,7 +125,8 @@ async def answer(
         counting.failed(target, decoded, error)
         raise
     finished = time.perf_counter_ns()
-    counting.answered(target, execution, decode_ns=decoded - arrived, encode_ns=finished - ran)
+    decode_ns = decoded - arrived - callers.current().waited_ns
+    counting.answered(target, execution, decode_ns=decode_ns, encode_ns=finished - ran)
     response = await _response(encoded, compression.choose_encoding(accepted), scheduler)
     if services.tracing.wants(name):
         times = (

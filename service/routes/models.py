@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from service.engine import callers
 from service.engine.entry import Entry
 from service.engine.model import Execution, Model, Port
 from service.engine.runtime.session import Tensor
@@ -125,9 +126,10 @@ async def classified(model: Model, sent: Sent, top_k: int, services: Services) -
     account.current().name(model.name, str(model.version))
     started = time.perf_counter_ns()
     feeds = await pictures.feeds(model, sent, services)
-    decode_ns = time.perf_counter_ns() - started
+    waited_ns = callers.current().waited_ns
+    decode_ns = time.perf_counter_ns() - started - waited_ns
     answer, execution = await seen(model, feeds, top_k, services, decode_ns)
-    times = {"decode": decode_ns, "queue": execution.queue_ns, "compute": execution.infer_ns}
+    times = {"decode": decode_ns, "queue": execution.queue_ns + waited_ns, "compute": execution.infer_ns}
     answer["timing_ms"] = {stage: round(ns / 1e6, 3) for stage, ns in times.items()}
     return Pieces(arrays.dumps_in_pieces(answer), [JSON_TYPE])
 

@@ -165,6 +165,29 @@ def test_of_many_requests_each_round_begins_one_and_goes_on_with_what_has_begun(
 
 
 @pytest.mark.usefixtures("one_a_round")
+def test_how_long_a_request_waited_for_its_turn_is_known() -> None:
+    async def main(scheduler: Scheduler, _: Counting) -> list[int]:
+        async def waited() -> int:
+            await asked(scheduler, [], "1")
+            return callers.current().waited_ns
+
+        return await asyncio.gather(*[asyncio.create_task(waited()) for _ in range(3)])
+
+    first, second, third = scheduled(main)
+    assert first == 0
+    assert 0 < second < third
+
+
+def test_who_was_read_in_a_thread_waits_for_no_turn_later() -> None:
+    async def main(scheduler: Scheduler, _: Counting) -> bool:
+        callers.watch(lambda: False)
+        await scheduler.work(threading.get_ident, short=False)
+        return callers.current().begun
+
+    assert scheduled(main)
+
+
+@pytest.mark.usefixtures("one_a_round")
 def test_who_leaves_or_is_late_in_line_is_not_worked_for() -> None:
     async def main(scheduler: Scheduler, _: Counting) -> tuple[list[str], list[Any]]:
         done: list[str] = []
