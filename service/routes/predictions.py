@@ -44,6 +44,7 @@ def of_both(second: Tensor) -> Tensor:
 
 
 def _prediction(row: Tensor, logits: Tensor, labels: tuple[str, ...], ranks: list[int]) -> dict[str, object]:
-    best: Any = arrays.to_json(row[ranks])  # a list or an array
-    top = [{"label": labels[i], "index": i, "probability": p} for i, p in zip(ranks, best, strict=True)]
-    return top[0] | {"top": top, "probabilities": arrays.to_json(row), "logits": arrays.to_json(logits)}
+    shown: Any = arrays.to_json(row)
+    values = row if isinstance(shown, arrays.Long) else shown  # a list or an array; its elements are written alike
+    top = [{"label": labels[i], "index": i, "probability": values[i]} for i in ranks]
+    return top[0] | {"top": top, "probabilities": shown, "logits": arrays.to_json(logits)}
