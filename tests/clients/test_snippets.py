@@ -99,8 +99,7 @@ def test_the_preprocessing_written_out_is_that_of_every_cnn(authority: str) -> N
     first, *others = [model["preprocessing"] for model in answer["models"] if model["name"].startswith("cnn-")]
     spaced = TEXT.replace(",", ", ").replace(",  ", ", ")
 
-    assert others
-    assert all(other == first for other in others)
+    assert others == [first] * 9
     assert (first["size"], first["color"], first["layout"], first["scale"]) == ([32, 32], "RGB", "NCHW", 1 / 255)
     assert [spaced.count(str(first[key]).strip("[]")) for key in ("mean", "std")] == [3, 3]
 
