@@ -8,9 +8,10 @@ Source: ONNX Runtime, core/providers/cuda/cuda_graph.cc and cuda_execution_provi
 the mode of recording is global).
 """
 
-import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from queue import SimpleQueue
 from threading import get_ident
 from typing import TypeVar
 
@@ -23,6 +24,8 @@ class Lane:
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="actserve-gpu", initializer=self._begin)
         self._thread: int | None = None
+        self._left: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        """What is to be done before the next call."""
 
     def _begin(self) -> None:
         self._thread = get_ident()
@@ -31,12 +34,20 @@ class Lane:
         """Have it done there, and wait for what comes of it; what it raises is raised here."""
         if get_ident() == self._thread:
             return do()
-        return self._executor.submit(do).result()
+        return self._executor.submit(self._do, do).result()
+
+    def _do(self, do: Callable[[], T]) -> T:
+        while not self._left.empty():
+            self._left.get()()
+        return do()
 
     def later(self, do: Callable[..., object], *arguments: object) -> None:
-        """Have it done there some time; not at all once the process ends."""
-        with contextlib.suppress(RuntimeError):
-            self._executor.submit(do, *arguments)
+        """Have it done there before the next call; not at all if there is none. It must not raise.
+
+        Finalizers ask for this, and a collection of garbage may call them anywhere: within another executor's `submit`
+        too, where to submit here would wait for a lock of the very same thread. A `SimpleQueue` may be put to anywhere.
+        """
+        self._left.put(partial(do, *arguments))
 
 
 GPU = Lane()
