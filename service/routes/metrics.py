@@ -104,19 +104,24 @@ def _server(services: Services, standings: list[State]) -> Iterator[Metric]:
     where.add_metric((device.wanted, device.kind, device.provider, device.reason or ""), 1)
     yield where
     yield GaugeMetricFamily("actserve_workers", "Worker processes that answer", len(standings))
-    start = max((standing["start_seconds"] for standing in standings), default=0.0)
-    text = "Time to find the device and load and try all models, in the slowest worker"
-    yield GaugeMetricFamily("actserve_start_seconds", text, start)
     wanted = services.settings.workers or 1  # what was started has a number; an application alone is its only worker
     yield GaugeMetricFamily("actserve_workers_wanted", "Worker processes that there should be", wanted)
+    if standings:  # none if the only worker's loop does not move: better no figure than a wrong one
+        yield from _loops(standings)
+        yield from _process(standings)
+
+
+def _loops(standings: list[State]) -> Iterator[Metric]:
+    start = max(standing["start_seconds"] for standing in standings)
+    text = "Time to find the device and load and try all models, in the slowest worker"
+    yield GaugeMetricFamily("actserve_start_seconds", text, start)
     in_flight = sum(standing["in_flight"] for standing in standings)
     yield GaugeMetricFamily("actserve_requests_in_flight", "HTTP requests that are being answered", in_flight)
-    lag = max((standing["lag_seconds"] for standing in standings), default=0.0)
+    lag = max(standing["lag_seconds"] for standing in standings)
     yield GaugeMetricFamily("actserve_event_loop_lag_seconds", "How long the slowest worker's loop let us wait", lag)
-    block = max((standing["longest_block_seconds"] for standing in standings), default=0.0)
+    block = max(standing["longest_block_seconds"] for standing in standings)
     text = "The longest time for which a worker's loop did not move"
     yield GaugeMetricFamily("actserve_event_loop_longest_block_seconds", text, block)
-    yield from _process(standings)
 
 
 def _process(standings: list[State]) -> Iterator[Metric]:

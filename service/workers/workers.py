@@ -22,7 +22,7 @@ Follower: TypeAlias = Callable[[str], list[str]]
 """Takes on the wanted state of a part, and returns what is wrong with it."""
 
 Reporter: TypeAlias = Callable[[], State]
-"""Says how things stand in this process."""
+"""Says how things stand in this process; empty where it cannot."""
 
 
 class Workers(ABC):
@@ -114,7 +114,7 @@ class Alone(Workers):
         return copy.deepcopy(self._states.get(part, {}))
 
     def reports(self, name: str) -> list[State]:
-        return [self._reporters[name]()]
+        return [state for state in [self._reporters[name]()] if state]
 
     def locked(self, kind: str = "") -> AbstractContextManager[Any]:
         return self._locks.setdefault(kind, threading.Lock())

@@ -22,8 +22,15 @@ from service.routes.traffic import Traffic
 from service.workers.workers import Alone, State
 from tests.routes.conftest import Running
 from tests.routes.sending import answered, apply, infer, refused, tensor
+from tests.serving import DEADLINE_S
 
 X = {"grow": tensor(np.arange(3.0)), "relu": tensor(np.ones((3, 1)))}
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a machine full of other tests the event loop may be late, and no test here is about that."""
+    monkeypatch.setattr(standing, "LIMIT_S", DEADLINE_S)
 
 
 def read(client: TestClient) -> dict[str, dict[tuple[str, ...], float]]:
@@ -156,6 +163,19 @@ def test_the_longest_block_of_any_worker_is_told(running: Running) -> None:
 
     running.use(workers=Workers())
     assert read(running.client)["actserve_event_loop_longest_block_seconds"] == {(): 1.5}
+
+
+def test_without_a_standing_its_figures_are_left_out(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop of the only worker did not come to it in time; a counter that fell to 0 would be wrong."""
+    before = set(read(running.client))
+    monkeypatch.setattr(Standing, "__call__", lambda _: {})
+    found = read(running.client)
+    assert found["actserve_workers"] == {(): 0}
+    assert found["actserve_workers_wanted"] == {(): 1}
+    left_out = before - set(found)
+    assert {"actserve_event_loop_lag_seconds", "process_cpu_seconds_total"} < left_out
+    prefixes = ("process_", "actserve_event_loop_", "actserve_start_", "actserve_requests_in_flight")
+    assert all(name.startswith(prefixes) for name in left_out)
 
 
 def test_what_a_client_makes_up_makes_no_series(running: Running) -> None:

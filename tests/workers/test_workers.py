@@ -174,10 +174,12 @@ def test_each_worker_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert first.reports("number") == second.reports("number") == [{"number": 0}, {"number": 1}]
 
 
-def test_alone_there_is_one_report() -> None:
+def test_alone_there_is_one_report_or_none() -> None:
     worker = Alone()
     worker.report("number", lambda: {"number": 7})
     assert worker.reports("number") == [{"number": 7}]
+    worker.report("number", dict)
+    assert worker.reports("number") == []
 
 
 def test_who_cannot_report_is_left_out(
