@@ -167,7 +167,8 @@ def test_all_tell_the_same_metrics(clients: Clients) -> None:
     counted = [{k: v for k, v in of.items() if k.startswith(("nv_", "actserve_model", "actserve_inf"))} for of in told]
 
     assert counted[1:] == counted[:-1]
-    assert told[0]["actserve_workers"] == told[0]["actserve_workers_wanted"] == WORKERS
+    assert {of["actserve_workers_wanted"] for of in told} == {WORKERS}
+    assert max(of["actserve_workers"] for of in told) == WORKERS  # on a busy machine one may be late and left out
     asked = 'actserve_requests_total{route="/metrics",status="200"}'
     first = told[0].get(asked, 0)
     assert [of.get(asked, 0) - first for of in told] == [0, 1, 2]
