@@ -66,6 +66,7 @@ from service.routes.traffic import Counted, Traffic
 from service.settings import Settings
 from service.workers import FOLDER
 from service.workers.drain import Drain, end_with_parent
+from service.workers.lives import Lives
 from service.workers.together import Together
 from service.workers.workers import Alone, Workers
 
@@ -120,7 +121,9 @@ def create_app(settings: Settings) -> Service:
         watcher.start()
         loop = asyncio.get_running_loop()
         services.watchdog.start(loop)
-        standing = Standing(loop, services.scheduler, services.traffic, services.watchdog, start_s=start_s)
+        standing = Standing(
+            loop, services.scheduler, services.traffic, services.watchdog, services.lives, start_s=start_s
+        )
         services.workers.report(REPORT, standing)
         services.workers.start()
         services.drain.take_over(loop)
@@ -225,6 +228,7 @@ def start(settings: Settings, routes: list[str]) -> Services:
         log=logs,
         evidence=measured,
         workers=workers,
+        lives=Lives(workers),
         traffic=Traffic(routes, workers),
         variants=Variants(device, threads=threads, capacity=settings.max_cached_variants, precision=settings.precision),
         resident=resident,

@@ -175,7 +175,7 @@ def test_all_tell_the_same_metrics(clients: Clients) -> None:
 
 
 def test_what_a_killed_worker_was_doing_goes_with_it(clients: Clients, server: tuple[int, str]) -> None:
-    """A request whose body does not come is in flight until its worker is killed; what was counted stays."""
+    """A request whose body does not come is in flight until its worker is killed; what was counted stays, and rises."""
     pid, address = server
     before = metrics(clients, 0)
     clients.begin(1, "/v2/models/m/infer")
@@ -185,8 +185,10 @@ def test_what_a_killed_worker_was_doing_goes_with_it(clients: Clients, server: t
     eventually(lambda: metrics(clients, 0)["actserve_requests_in_flight"] == 1)
     eventually(lambda: metrics(clients, 0)["actserve_workers"] == WORKERS)
 
-    key = 'nv_inference_request_success{model="m",version="1"}'
-    assert metrics(clients, 0)[key] == before[key]
+    after, key = metrics(clients, 0), 'nv_inference_request_success{model="m",version="1"}'
+    assert after[key] == before[key]
+    assert after["actserve_workers_replaced_total"] == before["actserve_workers_replaced_total"] + 1
+    assert after["process_cpu_seconds_total"] >= before["process_cpu_seconds_total"]
 
 
 def test_a_worker_that_is_killed_while_it_is_asked_whether_it_lives_is_replaced_at_once(

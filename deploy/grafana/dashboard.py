@@ -242,16 +242,16 @@ def processes() -> list[Panel]:
             "Processors",
             "Cores that all workers together keep busy.",
             "short",
-            # no `rate`: the sum falls when a worker ends, and `rate` takes all that is left of it for new
-            ("clamp_min(deriv(process_cpu_seconds_total{$on}[$rate]), 0)", "{{instance}}"),
+            ("rate(process_cpu_seconds_total{$on}[$rate])", "{{instance}}"),
         ),
         chart("Open files", "And connections, of all workers.", "short", ("process_open_fds{$on}", "{{instance}}")),
         chart(
             "Workers",
-            "Those that answer, and how many there should be.",
+            "Those that answer, how many there should be, and those that were started in the place of ended ones.",
             "short",
             ("actserve_workers{$on}", "{{instance}}"),
             ("actserve_workers_wanted{$on}", "{{instance}} wanted"),
+            ("increase(actserve_workers_replaced_total{$on}[$rate])", "{{instance}} replaced"),
         ),
         chart(
             "Event loop",

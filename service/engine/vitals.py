@@ -1,4 +1,4 @@
-"""What one worker process says of itself at this moment: memory, processor time, open files."""
+"""What one worker process says of itself at this moment: memory and open files, and its processor time so far."""
 
 import os
 from pathlib import Path
@@ -11,18 +11,18 @@ class Vitals(TypedDict):
     """Of one process; memory and files are None where there is no /proc."""
 
     resident_bytes: int | None
-    cpu_seconds: float
     open_files: int | None
 
 
 def vitals(proc: Path = PROC) -> Vitals:
     """Look."""
+    return {"resident_bytes": resident_bytes(proc), "open_files": _files(proc)}
+
+
+def cpu_seconds() -> float:
+    """Processor time of this process, in all its threads."""
     times = os.times()
-    return {
-        "resident_bytes": resident_bytes(proc),
-        "cpu_seconds": times.user + times.system,
-        "open_files": _files(proc),
-    }
+    return times.user + times.system
 
 
 def mapped_bytes(proc: Path = PROC) -> int | None:

@@ -32,6 +32,7 @@ from service.routes.standing import REPORT
 from service.routes.state import Services, Shared
 from service.routes.targets import FunctionModel, Target, all_served
 from service.workers import histogram
+from service.workers.lives import Lives
 from service.workers.workers import State
 
 router = APIRouter()
@@ -106,9 +107,12 @@ def _server(services: Services, standings: list[State]) -> Iterator[Metric]:
     yield GaugeMetricFamily("actserve_workers", "Worker processes that answer", len(standings))
     wanted = services.settings.workers or 1  # what was started has a number; an application alone is its only worker
     yield GaugeMetricFamily("actserve_workers_wanted", "Worker processes that there should be", wanted)
+    replaced = max(0, services.lives.begun() - wanted)
+    text = "Workers that were started in the place of ones that had ended"
+    yield CounterMetricFamily("actserve_workers_replaced", text, replaced)
     if standings:  # none if the only worker's loop does not move: better no figure than a wrong one
         yield from _loops(standings)
-        yield from _process(standings)
+    yield from _process(standings, services.lives)
 
 
 def _loops(standings: list[State]) -> Iterator[Metric]:
@@ -124,10 +128,10 @@ def _loops(standings: list[State]) -> Iterator[Metric]:
     yield GaugeMetricFamily("actserve_event_loop_longest_block_seconds", text, block)
 
 
-def _process(standings: list[State]) -> Iterator[Metric]:
+def _process(standings: list[State], lives: Lives) -> Iterator[Metric]:
     """Under the usual names, those of all workers added."""
-    cpu = sum(standing["cpu_seconds"] for standing in standings)
-    yield CounterMetricFamily("process_cpu_seconds", "Processor time of the workers that answer", cpu)
+    text = "Processor time of the workers; of ended ones up to when the metrics were last asked for"
+    yield CounterMetricFamily("process_cpu_seconds", text, lives.cpu_seconds())
     for key, name, text in (
         ("resident_bytes", "process_resident_memory_bytes", "Memory of the workers; what they share counts for each"),
         ("open_files", "process_open_fds", "Open files and connections of the workers"),

@@ -5,9 +5,10 @@ import time
 from concurrent.futures import TimeoutError as NotInTime
 
 from service.engine.scheduler import Scheduler
-from service.engine.vitals import vitals
+from service.engine.vitals import cpu_seconds, vitals
 from service.engine.watchdog import Watchdog
 from service.routes.traffic import Traffic
+from service.workers.lives import Lives
 from service.workers.workers import State
 
 REPORT = "standing"
@@ -30,6 +31,7 @@ class Standing:
         scheduler: Scheduler,
         traffic: Traffic,
         watchdog: Watchdog,
+        lives: Lives,
         *,
         start_s: float = 0.0,
     ) -> None:
@@ -37,10 +39,12 @@ class Standing:
         self._scheduler = scheduler
         self._traffic = traffic
         self._watchdog = watchdog
+        self._lives = lives
         self._start_s = start_s
 
     def __call__(self) -> State:
-        """Look; empty if the event loop does not come to it."""
+        """Look; empty if the event loop does not come to it. The processor time is noted in any case."""
+        self._lives.note(cpu_seconds())
         looked = asyncio.run_coroutine_threadsafe(self._look(time.perf_counter()), self._loop)
         try:
             return looked.result(LIMIT_S) | vitals()

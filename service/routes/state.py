@@ -22,6 +22,7 @@ from service.routes.tracing import Tracing
 from service.routes.traffic import Traffic
 from service.settings import Settings
 from service.workers.drain import Drain
+from service.workers.lives import Lives
 from service.workers.workers import Workers
 
 
@@ -37,6 +38,7 @@ class Services:
     log: Log
     evidence: Evidence
     workers: Workers
+    lives: Lives
     traffic: Traffic
     variants: Variants
     keys: Keys
