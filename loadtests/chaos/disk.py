@@ -33,7 +33,8 @@ def messages(options: Options) -> Result:
 def repository(options: Options) -> Result:
     """A version that does not fit the disk is not served; the one before is."""
     folder = options.folder / "repository"
-    mounting = _in_own_mounts(f"mount -t tmpfs -o size=1m tmpfs '{folder}' && cp -r '{PACKAGED / OLD}' '{folder}'")
+    room = len(content(OLD)) * 3 // 2  # for one version, and a part of another
+    mounting = _in_own_mounts(f"mount -t tmpfs -o size={room} tmpfs '{folder}' && cp -r '{PACKAGED / OLD}' '{folder}'")
     folder.mkdir()
     settings: dict[str, object] = {"repository": folder, "reload_interval_seconds": 0.2, "workers": 1}
     with Replica(options.folder, settings, mounting) as replica:
