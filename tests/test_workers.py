@@ -168,10 +168,11 @@ def test_all_tell_the_same_metrics(clients: Clients) -> None:
 
     assert counted[1:] == counted[:-1]
     assert {of["actserve_workers_wanted"] for of in told} == {WORKERS}
-    assert max(of["actserve_workers"] for of in told) == WORKERS  # on a busy machine one may be late and left out
     asked = 'actserve_requests_total{route="/metrics",status="200"}'
     first = told[0].get(asked, 0)
     assert [of.get(asked, 0) - first for of in told] == [0, 1, 2]
+    for index in range(WORKERS):  # on a busy machine one may be late, and is left out that time
+        eventually(lambda index=index: metrics(clients, index)["actserve_workers"] == WORKERS)  # type: ignore[misc]
 
 
 def test_what_a_killed_worker_was_doing_goes_with_it(clients: Clients, server: tuple[int, str]) -> None:

@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,8 @@ class Together(Workers):
         partial.write_text(json.dumps(state))
         partial.rename(path)
 
-    def reports(self, name: str) -> list[State]:
-        return [answer for answer in self._ask(f"?{name}", REPORT_LIMIT_S) if answer]
+    def _asked(self, name: str) -> Sequence[State | None]:
+        return self._ask(f"?{name}", REPORT_LIMIT_S)
 
     def _tell(self, part: str) -> list[str]:
         return [fault for answer in self._ask(part, None) if answer for fault in answer]

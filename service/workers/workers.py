@@ -9,7 +9,7 @@ What is true of one worker at this moment only, the others ask it for (`reports`
 import copy
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
@@ -71,9 +71,9 @@ class Workers(ABC):
         """Have `reports` of this name, asked of any worker, call `reporter` in this one, in any thread."""
         self._reporters[name] = reporter
 
-    @abstractmethod
     def reports(self, name: str) -> list[State]:
-        """What each worker says; one that does not answer within a second is left out. Not for the event loop."""
+        """What each worker says; one that cannot, or not within a second, is left out. Not for the event loop."""
+        return [state for state in self._asked(name) if state]
 
     @abstractmethod
     def wanted(self, part: str) -> State:
@@ -96,6 +96,9 @@ class Workers(ABC):
         """No longer take anything on."""
 
     @abstractmethod
+    def _asked(self, name: str) -> Sequence[State | None]: ...
+
+    @abstractmethod
     def _put(self, part: str, state: State) -> None: ...
 
     @abstractmethod
@@ -113,9 +116,6 @@ class Alone(Workers):
     def wanted(self, part: str) -> State:
         return copy.deepcopy(self._states.get(part, {}))
 
-    def reports(self, name: str) -> list[State]:
-        return [state for state in [self._reporters[name]()] if state]
-
     def locked(self, kind: str = "") -> AbstractContextManager[Any]:
         return self._locks.setdefault(kind, threading.Lock())
 
@@ -127,6 +127,9 @@ class Alone(Workers):
 
     def close(self) -> None:
         pass
+
+    def _asked(self, name: str) -> Sequence[State | None]:
+        return [self._reporters[name]()]
 
     def _put(self, part: str, state: State) -> None:
         self._states[part] = state
